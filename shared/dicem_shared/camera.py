@@ -80,7 +80,7 @@ def camera_to_level(calibration: Calibration, attitude: Attitude) -> Array:
     optical_to_body = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     mount = rotation(calibration.mount_roll_deg, calibration.mount_pitch_deg, calibration.mount_yaw_deg)
     tilt = rotation(attitude.roll_deg, attitude.pitch_deg, 0.0)
-    return tilt @ mount @ optical_to_body
+    return np.asarray(tilt @ mount @ optical_to_body)
 
 
 def undistort(calibration: Calibration, pixels: Array) -> Array:

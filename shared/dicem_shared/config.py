@@ -1,0 +1,73 @@
+"""Config files: YAML read into strict models, with one clear line for each mistake."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from .errors import ConfigError, DicemError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_yaml(path: Path, *, error: type[DicemError] = ConfigError, what: str = "config") -> Any:
+    """The plain value in a YAML file.
+
+    :raises DicemError: (of the given kind) missing, unreadable or not YAML; says the line
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise error(f"{what} {path} does not exist", todo="Check the path.") from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(f"{what} {path} cannot be read", got=str(cause)) from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as cause:
+        mark = getattr(cause, "problem_mark", None)
+        line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise error(f"{path}{line}: not YAML", got=str(getattr(cause, "problem", None) or cause)) from None
+
+
+def parse_config(kind: type[M], value: Any, *, where: str, error: type[DicemError] = ConfigError) -> M:
+    """`value` as a `kind`.
+
+    :raises DicemError: (of the given kind) names the key, what was expected and what was got
+    """
+    if not isinstance(value, dict):
+        raise error(f"{where} is empty or no mapping", expected="`key: value` lines", got=type(value).__name__)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as cause:
+        first = cause.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(first["loc"][-1]), _keys(kind, first["loc"][:-1]), n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]}?" if near else "Remove it, or see configs/ for what there is."
+            raise error(f"{where}: unknown key {key}", todo=hint) from None
+        got = repr(first.get("input"))[:80] if first["type"] != "missing" else ""
+        raise error(f"{where}: {key}: {first['msg']}", got=got) from None
+
+
+def load_config(kind: type[M], path: Path) -> M:
+    """The config in a file.
+
+    :raises ConfigError: missing, not YAML, an unknown key, or a value out of bounds
+    """
+    return parse_config(kind, read_yaml(path), where=str(path))
+
+
+def _keys(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The field names at `path` below a model, as far as they can be told."""
+    current: Any = kind
+    for part in path:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        options = [field.annotation, *get_args(field.annotation)]
+        current = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return list(getattr(current, "model_fields", {}))

@@ -1,0 +1,52 @@
+"""Names that are the same after a crash, in a replay and on another machine."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import cbor2
+
+from .types import Answer, BlobId
+
+
+def blob_id(data: bytes) -> BlobId:
+    """SHA-256 of an encoded image."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(*parts: Any) -> str:
+    """32 hex digits over any plain values, independent of dict order (canonical CBOR)."""
+    return hashlib.sha256(cbor2.dumps(parts, canonical=True)).hexdigest()[:32]
+
+
+def call_id(
+    *, vehicle: str, camera: str, frame: str, program: str, function: str, params: Any, at: str, occurrence: int
+) -> str:
+    """The idempotency key of a call.
+
+    `frame` is the frame's blob id; `at` is the call site and iteration path where the compiler gave one, else empty.
+    What a call site cannot say, its content does: two calls of the same function with the same arguments in one run
+    differ only by `occurrence`, and they are interchangeable.
+    """
+    return digest("call", vehicle, camera, frame, program, function, params, at, occurrence)
+
+
+def answer_id(*, survey: str, vehicle: str, camera: str, sequence: int, program: str) -> str:
+    """One answer a program, frame and survey."""
+    return digest("answer", survey, vehicle, camera, sequence, program)
+
+
+def observation_id(answer: str, box: tuple[int, int, int, int]) -> str:
+    """One observation a box of an answer."""
+    return digest("observation", answer, list(box))
+
+
+def answer_schema() -> dict[str, Any]:
+    """The published JSON Schema of an answer."""
+    schema = Answer.model_json_schema(by_alias=True, mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://dicem.io/answer-1.json",
+        **schema,
+    }
