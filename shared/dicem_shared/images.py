@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from dicem_shared.errors import ImageError
+from .errors import ImageError
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """uint8 (height, width, 3), red green blue, top row first."""

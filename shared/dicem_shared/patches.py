@@ -54,7 +54,7 @@ def contains(outer: Box, inner: Box) -> bool:
 class PatchReader:
     """Decodes each blob once and cuts patches out of it.  Keeps the `keep` most recent decoded images."""
 
-    def __init__(self, store: BlobStore, *, max_pixels: int = images.MAX_PIXELS, keep: int = 8) -> None:
+    def __init__(self, store: BlobStore, *, max_pixels: int = images.NETWORK_MAX_PIXELS, keep: int = 8) -> None:
         self._store, self._max_pixels, self._keep = store, max_pixels, keep
         self._decoded: OrderedDict[tuple[str, str], Pixels] = OrderedDict()
 

@@ -7,11 +7,22 @@ the receiver answers it from its result cache, the sender drops the second reply
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from .types import Answer, Reply, Request
 
-OnReply = Callable[[Reply], None]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What one call put on the wire, in bytes, every attempt counted."""
+
+    up: int = 0
+    down: int = 0
+
+
+OnReply = Callable[[Reply, Traffic], None]
 
 
 class CallTransport(Protocol):

@@ -1,0 +1,59 @@
+"""What a function must be for the gateway to serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dicem_shared.functions import FunctionSpec
+from dicem_shared.patches import Patch
+from dicem_shared.types import ModelId
+
+
+@dataclass(frozen=True)
+class Work:
+    """One call's arguments, checked; each image parameter is a `Patch`.
+
+    `whole_frame` gives the pixels of the patch's whole frame, for networks that need what lies around it, or None
+    where only crops of it are here.
+    """
+
+    params: dict[str, Any]
+    whole_frame: Callable[[], Patch | None] = lambda: None
+
+
+class Implementation(Protocol):
+    """A function that can be run.  `run` is never called by two threads at once."""
+
+    spec: FunctionSpec
+    """what it promises; `spec.batch.max_size` bounds a batch"""
+    model: ModelId
+    """which model answers"""
+
+    def run(self, batch: Sequence[Work]) -> list[Any | Exception]:
+        """One outcome an item, in order: a result, or why there is none.  A bad item does not fail the others."""
+
+    def model_for(self, work: Work) -> ModelId:
+        """Which model answers this very call, for functions that have several."""
+        return self.model
+
+
+def each(batch: Sequence[Work], answer: Callable[[Work], Any]) -> list[Any | Exception]:
+    """The outcomes of `answer` for the items, one after the other."""
+    outcomes: list[Any | Exception] = []
+    for work in batch:
+        try:
+            outcomes.append(answer(work))
+        except Exception as error:
+            outcomes.append(error)
+    return outcomes
+
+
+def together(batch: Sequence[Work], answer: Callable[[Sequence[Work]], Sequence[Any]]) -> list[Any | Exception]:
+    """The outcomes of `answer` for all items in one pass; where that fails, one by one: then only the bad ones do."""
+    try:
+        results = list(answer(batch))
+    except Exception as error:
+        return [error] if len(batch) == 1 else each(batch, lambda work: answer([work])[0])
+    return results

@@ -1,0 +1,99 @@
+"""The cloud as a process: gateway, HTTP and, where a broker is configured, the MQTT worker."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from contextlib import ExitStack
+from types import FrameType
+
+import typer
+
+from dicem_shared.blobs import MemoryBlobStore
+from dicem_shared.clock import Clock, SystemClock
+from dicem_shared.demo import demo_notice
+from dicem_shared.errors import ConfigError, MissingExtra
+
+from .config import CloudConfig, HttpConfig
+from .functions import build
+from .gateway import Gateway
+
+
+def make_gateway(config: CloudConfig, clock: Clock) -> Gateway:
+    """The gateway that a config describes, its models loaded.
+
+    :raises DicemError: a model is missing, damaged, or its backend is not installed
+    """
+    store = MemoryBlobStore(clock, max_bytes=int(config.blobs.max_mb * 1_000_000), max_age_s=config.blobs.max_age_s)
+    return Gateway(build(config), store, clock, prices=config.functions.prices, limits=config.limits)
+
+
+def serve(config: CloudConfig) -> None:
+    """Serve until SIGINT or SIGTERM; then stop cleanly.
+
+    :raises DicemError: something that is needed is missing: an extra, a model, a free port, the broker
+    """
+    try:
+        import uvicorn
+
+        from .app import create_app
+    except ImportError as error:
+        raise MissingExtra(f"the HTTP API ({error.name})", "cloud") from None
+    config.http.token()  # what the config promises is looked for before models are loaded
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listen(config.http))
+        if notice := demo_notice(config.functions.models.values()):
+            typer.echo(notice, err=True)
+        gateway = make_gateway(config, SystemClock())
+        app = create_app(gateway, config)
+        signal.signal(signal.SIGTERM, _terminate)
+        if config.broker is not None:
+            from .worker import Worker
+
+            worker = Worker(config, gateway)
+            worker.start()
+            stack.callback(worker.stop)
+        typer.echo(_where(config, gateway), err=True)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:  # uvicorn has shut down by now and passes the signal on
+            return
+
+
+def _listen(config: HttpConfig) -> socket.socket:
+    """The bound socket: a port that is taken is found before anything else is done."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {config.host} port {config.port}",
+            got=error.strerror or str(error),
+            todo="Choose another http.port or http.host in the config.",
+        ) from None
+    return listener
+
+
+def _where(config: CloudConfig, gateway: Gateway) -> str:
+    names = ", ".join(sorted(gateway.functions))
+    host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
+    mqtt = f" and mqtt://{config.broker.host}:{config.broker.port}" if config.broker else ""
+    return f"dicem cloud serves {names} on http://{host}:{config.http.port}{mqtt}"
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds the stack, so that the worker says `stopped`; uvicorn passes the signal on when it is done."""
+    raise SystemExit(0)

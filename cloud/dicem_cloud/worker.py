@@ -1,0 +1,110 @@
+"""The gateway's MQTT side: takes calls from a shared subscription and sends the replies.
+
+A call is believed as far as its topic: the broker's ACL lets a vehicle publish under its own prefix only, so the topic's
+vehicle is the authenticated one, and a request that says otherwise is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable
+
+from dicem_shared import messages
+from dicem_shared.broker_config import BrokerConfig
+from dicem_shared.errors import DicemError, MessageError
+from dicem_shared.mqtt import Connection, Incoming
+from dicem_shared.topics import ROOT, may_reply, parse, requests
+from dicem_shared.types import Answer, Failure, Reply, Request
+
+from .gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 1000
+"""Messages that wait for the gateway; beyond it they are refused, and the vehicle's retry decides."""
+
+
+class Worker:
+    """One connection and one thread that serves.  `on_answer` gets the answers that vehicles publish."""
+
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        gateway: Gateway,
+        *,
+        fleets: frozenset[str] | None = None,
+        message_bytes: int = messages.MAX_MESSAGE_BYTES,
+        on_answer: Callable[[str, Answer], None] = lambda _vehicle, _answer: None,
+    ) -> None:
+        self._gateway, self._fleets, self._limit, self._on_answer = gateway, fleets, message_bytes, on_answer
+        self._inbox: queue.Queue[Incoming | None] = queue.Queue(MAX_WAITING)
+        self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
+        name = f"cloud-{socket.gethostname().split('.')[0]}-{os.getpid()}"
+        events = f"$share/cloud/{ROOT}/+/+/event"
+        self._connection = Connection(
+            broker,
+            name,
+            subscriptions=(*(requests(function) for function in gateway.functions), events),
+            on_message=self._take,
+            keep_session=False,
+        )
+
+    def start(self) -> None:
+        """Connect and serve.
+
+        :raises BrokerError: no broker there, or it refused us
+        """
+        self._thread.start()
+        self._connection.open()
+
+    def stop(self) -> None:
+        """Finish the call under way, then disconnect."""
+        self._inbox.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _take(self, incoming: Incoming) -> None:
+        try:
+            self._inbox.put_nowait(incoming)
+        except queue.Full:
+            log.warning("too many calls are waiting; one from %s was left to its sender's retry", incoming.topic)
+
+    def _serve(self) -> None:
+        while (incoming := self._inbox.get()) is not None:
+            try:
+                self._handle(incoming)
+            except DicemError as cause:
+                log.warning("a message on %s was dropped: %s", incoming.topic, cause)
+            except Exception:
+                log.exception("a message on %s could not be handled", incoming.topic)
+
+    def _handle(self, incoming: Incoming) -> None:
+        where = parse(incoming.topic)
+        if self._fleets is not None and where.fleet not in self._fleets:
+            return
+        if where.kind == "event":
+            answer = messages.decode(Answer, incoming.payload, limit=self._limit)
+            if answer.vehicle != where.vehicle:
+                raise MessageError("an answer is not its sender's own", got=answer.vehicle)
+            self._on_answer(where.vehicle, answer)
+            return
+        if not may_reply(where, incoming.response_topic):
+            raise MessageError("a reply topic lies outside the sender's own prefix", got=incoming.response_topic[:128])
+        reply = self._reply(incoming, where.vehicle, where.name)
+        self._connection.publish(
+            incoming.response_topic, messages.encode(reply, limit=self._limit), correlation=incoming.correlation
+        )
+
+    def _reply(self, incoming: Incoming, vehicle: str, function: str) -> Reply:
+        try:
+            request = messages.decode(Request, incoming.payload, limit=self._limit)
+            if request.function != function or request.reply_topic != incoming.response_topic:
+                raise MessageError("a request is not what its topic says", expected=function, got=request.function)
+        except MessageError as cause:
+            failure = Failure(kind="ValueError", message=str(cause)[:1000])
+            return Reply(call_id=incoming.correlation.hex(), failure=failure)
+        return self._gateway.handle(request, vehicle=vehicle)

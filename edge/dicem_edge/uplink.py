@@ -1,0 +1,176 @@
+"""Calls to the cloud and answers to the shore, over MQTT.
+
+A request stays here until its reply is in: it is sent again after a reconnect and when no reply comes, always under the
+same call id, which makes a second arrival harmless.  What is not answered by its deadline fails with a TimeoutError.
+Everything here happens on the agent's thread; `post` is how the connection's thread gets there.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dicem_shared import messages
+from dicem_shared.broker_config import BrokerConfig
+from dicem_shared.clock import Clock
+from dicem_shared.errors import MessageError, Overloaded
+from dicem_shared.mqtt import NO_SUBSCRIBERS, REFUSED, Connection, Incoming, Note
+from dicem_shared.topics import topic
+from dicem_shared.transport import OnReply, Traffic
+from dicem_shared.types import Answer, Failure, Reply, Request
+
+log = logging.getLogger(__name__)
+
+RESEND_S = 10.0
+"""A request without a reply goes out again after this long."""
+RETRY_S = 1.0
+"""After the broker said that no cloud worker listens."""
+
+
+@dataclass
+class _Pending:
+    request: Request
+    on_reply: OnReply
+    resend_at: float
+    up: int = 0
+
+
+class Uplink:
+    """`CallTransport` and `AnswerSink` over one connection."""
+
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        *,
+        fleet: str,
+        vehicle: str,
+        clock: Clock,
+        post: Callable[[Callable[[], None]], None],
+        window: int = 64,
+        message_bytes: int = messages.MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._fleet, self._vehicle, self._clock, self._post = fleet, vehicle, clock, post
+        self._window, self._limit = window, message_bytes
+        self.reply_topic = topic(fleet, vehicle, "res", "agent")
+        self._pending: dict[str, _Pending] = {}
+        self._unsent: dict[str, Answer] = {}
+        status = topic(fleet, vehicle, "status")
+        self._connection = Connection(
+            broker,
+            f"{fleet}-{vehicle}",
+            subscriptions=(self.reply_topic,),
+            on_message=lambda incoming: post(lambda: self._arrived(incoming)),
+            on_up=lambda: post(self._up_again),
+            online=Note(status, b"online"),
+            offline=Note(status, b"offline"),
+            stopped=Note(status, b"stopped"),
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker is connected."""
+        return self._connection.is_up
+
+    @property
+    def unsent(self) -> int:
+        """Answers that the broker has not taken yet."""
+        return len(self._unsent)
+
+    def open(self) -> None:
+        """Connect.
+
+        :raises BrokerError: no broker there, or it refused us
+        """
+        self._connection.open()
+
+    def send(self, request: Request, on_reply: OnReply) -> None:
+        """See `dicem_shared.transport.CallTransport.send`."""
+        if len(self._pending) >= self._window:
+            raise Overloaded("too many calls are under way", expected=f"at most {self._window}", retry_after_s=RETRY_S)
+        messages.encode(request, limit=self._limit)
+        entry = _Pending(request, on_reply, resend_at=0.0)
+        self._pending[request.call_id] = entry
+        self._transmit(entry)
+
+    def publish(self, answer: Answer) -> None:
+        """See `dicem_shared.transport.AnswerSink.publish`."""
+        self._unsent[answer.id] = answer
+        self._transmit_answer(answer)
+
+    def tick(self) -> None:
+        """To be called about once a second: expires and repeats what has waited too long."""
+        now, utc = self._clock.monotonic(), self._clock.utc()
+        for entry in list(self._pending.values()):
+            if utc >= entry.request.deadline_utc:
+                message = f"{entry.request.function}: no answer before the deadline"
+                failure = Failure(kind="TimeoutError", message=message)
+                self._end(entry, Reply(call_id=entry.request.call_id, failure=failure), 0)
+            elif now >= entry.resend_at:
+                entry.request = entry.request.model_copy(update={"attempt": entry.request.attempt + 1})
+                self._transmit(entry)
+
+    def close(self) -> None:
+        """Stop; calls under way are dropped without a reply."""
+        self._pending.clear()
+        self._connection.close()
+
+    def _transmit(self, entry: _Pending) -> None:
+        request = entry.request
+        data = messages.encode(request, limit=self._limit)
+
+        def acknowledged(code: int) -> None:
+            if code == NO_SUBSCRIBERS or code >= REFUSED:
+                self._post(lambda: self._not_taken(request.call_id, code))
+
+        sent = self._connection.publish(
+            topic(self._fleet, self._vehicle, "req", request.function),
+            data,
+            response_topic=self.reply_topic,
+            correlation=bytes.fromhex(request.call_id),
+            expiry_s=math.ceil(max(1.0, request.deadline_utc - self._clock.utc())),
+            on_ack=acknowledged,
+        )
+        entry.up += len(data) if sent else 0
+        entry.resend_at = self._clock.monotonic() + (RESEND_S if sent else RETRY_S)
+
+    def _not_taken(self, call_id: str, code: int) -> None:
+        entry = self._pending.get(call_id)
+        if entry is None:
+            return
+        if code >= REFUSED:
+            failure = Failure(kind="RuntimeError", message=f"the broker refused the call (reason 0x{code:02x})")
+            self._end(entry, Reply(call_id=call_id, failure=failure), 0)
+        else:
+            entry.resend_at = self._clock.monotonic() + RETRY_S
+
+    def _arrived(self, incoming: Incoming) -> None:
+        try:
+            reply = messages.decode(Reply, incoming.payload, limit=self._limit)
+        except MessageError as cause:
+            log.warning("a reply was dropped: %s", cause)
+            return
+        entry = self._pending.get(reply.call_id)
+        if entry is not None:  # else the second reply to a call that has ended
+            self._end(entry, reply, len(incoming.payload))
+
+    def _end(self, entry: _Pending, reply: Reply, down: int) -> None:
+        del self._pending[entry.request.call_id]
+        entry.on_reply(reply, Traffic(entry.up, down))
+
+    def _up_again(self) -> None:
+        for entry in self._pending.values():
+            self._transmit(entry)
+        for answer in list(self._unsent.values()):
+            self._transmit_answer(answer)
+
+    def _transmit_answer(self, answer: Answer) -> None:
+        def acknowledged(code: int) -> None:
+            if code < REFUSED:
+                self._post(lambda: self._unsent.pop(answer.id, None))
+            else:
+                log.warning("the broker refused an answer (reason 0x%02x)", code)
+
+        event = topic(self._fleet, self._vehicle, "event")
+        self._connection.publish(event, messages.encode(answer, limit=self._limit), on_ack=acknowledged)

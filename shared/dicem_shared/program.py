@@ -1,0 +1,175 @@
+"""A program: source that answers one query for one frame, made ready for the interpreter.
+
+Nothing of its meaning is touched here.  Imports of what the prelude provides (`hermod`, `PIL`) become names of the
+prelude, on the same lines, and the entry function is found.  A comment `# dicem: key=value` says what code cannot:
+
+    # dicem: crop-origin=top-left     crop() is given boxes as detectors give them (DiCE-M's helpers do)
+    # dicem: name=litter              what it is called; else the file's name
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import ProgramError, ProgramSyntaxError
+from .ids import digest
+
+MAX_SOURCE_BYTES = 1_000_000
+ENTRIES = ("execute_command", "execute_query")
+IMAGE_WORDS = ("image", "img", "frame", "photo", "picture")
+_DIRECTIVE = re.compile(r"^# dicem: ([a-z-]+)=(\S+)\s*$", re.MULTILINE)
+_MODULES = {"hermod": "hermod", "PIL": "PIL", "PIL.Image": "PIL_Image"}
+"""What the prelude calls the modules that it stands for."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """`form`: a "function" is called with the frame; a "module" calls its own entry when it is run."""
+
+    name: str
+    source: str
+    runnable: str
+    """the source as it is fed to the interpreter: same lines, imports resolved, the entry called at the end"""
+    form: Literal["function", "module"]
+    entry: str
+    crop_origin: Literal["bottom-left", "top-left"]
+
+    @property
+    def id(self) -> str:
+        """Hash of the source; the same program has the same id everywhere."""
+        return digest("program", self.source)
+
+
+def load_program(path: Path) -> Program:
+    """Read and prepare a program.
+
+    :raises ProgramError: the file cannot be read, or holds no program
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise ProgramError(f"program {path} cannot be read", got=cause.strerror or str(cause)) from None
+    try:
+        source = data.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        raise ProgramSyntaxError(f"{path}: not UTF-8 text", got=str(cause)) from None
+    return prepare(source, name=path.stem, where=str(path))
+
+
+def prepare(source: str, *, name: str = "program", where: str = "program") -> Program:
+    """Make source ready to run.
+
+    :raises ProgramSyntaxError: it does not parse; says file, line and column
+    :raises ProgramError: no entry function, or one that takes something else than a frame
+    """
+    tree = _parse(source, where)
+    directives = dict(_DIRECTIVE.findall(source))
+    origin = directives.get("crop-origin", "bottom-left")
+    if origin not in ("bottom-left", "top-left"):
+        raise ProgramError(f"{where}: crop-origin", expected="bottom-left or top-left", got=origin)
+    entry = _entry(tree, where)
+    is_module = any(_calls(node, entry.name) for node in tree.body if not isinstance(node, _DEFINITIONS))
+    resolved = _resolve_imports(source, tree)
+    call = "" if is_module else f"\n_returned({_call_of(entry, where)})\n"
+    return Program(
+        name=directives.get("name", name),
+        source=source,
+        runnable=resolved + (call or "\nNone\n"),
+        form="module" if is_module else "function",
+        entry=entry.name,
+        crop_origin="top-left" if origin == "top-left" else "bottom-left",
+    )
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _parse(source: str, where: str) -> ast.Module:
+    if len(source) > MAX_SOURCE_BYTES:
+        raise ProgramSyntaxError(f"{where}: too long", expected=f"at most {MAX_SOURCE_BYTES} characters")
+    try:
+        return ast.parse(source)
+    except SyntaxError as cause:
+        raise ProgramSyntaxError(f"{where}:{cause.lineno or 1}:{cause.offset or 1}: {cause.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as cause:
+        raise ProgramSyntaxError(f"{where}:1:1: {cause or 'nested too deeply'}") from None
+
+
+def _entry(tree: ast.Module, where: str) -> Function:
+    functions = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    named = [node for node in functions if node.name in ENTRIES]
+    if len(named) == 1:
+        return named[0]
+    if len(named) > 1:
+        raise ProgramError(f"{where}:{named[1].lineno}: two entry functions", got=", ".join(n.name for n in named))
+    have = ", ".join(node.name for node in functions) or "no function at all"
+    raise ProgramError(
+        f"{where}: no entry function", expected="a function execute_command(image)", got=have,
+        todo="Name the function that takes the frame execute_command.",
+    )  # fmt: skip
+
+
+def _call_of(entry: Function, where: str) -> str:
+    """The expression that calls the entry with what its parameter's name asks for."""
+    arguments = entry.args
+    required = len(arguments.args) - len(arguments.defaults)
+    if (
+        arguments.posonlyargs
+        or len(arguments.args) < 1
+        or required > 1
+        or any(d is None for d in arguments.kw_defaults)
+    ):
+        raise ProgramError(
+            f"{where}:{entry.lineno}: {entry.name} takes {ast.unparse(arguments) or 'nothing'}",
+            expected="one parameter: image, image_patch, video or image_filename",
+        )
+    name = arguments.args[0].arg
+    if name.endswith("patch"):
+        given = "ImagePatch(_frame)"
+    elif "video" in name:
+        given = "_frames"
+    elif name.endswith(("filename", "path", "file")):
+        given = '"frame"'
+    else:
+        given = "PILImage(_frame)"
+    return f"{'await ' if isinstance(entry, ast.AsyncFunctionDef) else ''}{entry.name}({given})"
+
+
+def _calls(node: ast.AST, name: str) -> bool:
+    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(node))
+
+
+def _resolve_imports(source: str, tree: ast.Module) -> str:
+    """The source with imports of the prelude's modules replaced, every other character where it was."""
+    lines = source.encode().splitlines(keepends=True)
+    for node in reversed([n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]):
+        replacement = _import_as_assignment(node)
+        if replacement is None:
+            continue
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        head, tail = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
+        lines[first : last + 1] = [head + replacement.encode() + tail + b"\n" * (last - first)]
+    return b"".join(lines).decode()
+
+
+def _import_as_assignment(node: ast.Import | ast.ImportFrom) -> str | None:
+    """What an import of a prelude module becomes; None leaves it as it is."""
+    parts = []
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name not in _MODULES:
+                parts.append(f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else ""))
+            elif alias.asname:
+                parts.append(f"{alias.asname} = {_MODULES[alias.name]}")
+        changed = any(alias.name in _MODULES for alias in node.names)
+    else:
+        changed = node.level == 0 and node.module in _MODULES
+        for alias in node.names:
+            origin = _MODULES.get(f"{node.module}.{alias.name}") or f"{_MODULES.get(node.module or '')}.{alias.name}"
+            parts.append(f"{alias.asname or alias.name} = {origin}")
+    return ("; ".join(parts) or "pass") if changed else None

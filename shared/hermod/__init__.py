@@ -1,0 +1,28 @@
+"""What a program imports.
+
+    job = hermod.call("depth", image=patch)   # starts now
+    metres = (await job)["depth"]             # awaited at first use, as often as you like
+
+The same words mean the same in the runner, where the interpreter hands every call to dicem, and in CPython, where
+`hermod.connect(backend)` says who carries the calls out: that is how a program is tested on a desk and how the
+compiler's oracle runs.
+
+A call fails with a RuntimeError (the function failed, or its site is away), a TimeoutError (no answer before the
+deadline) or a ValueError (the parameters do not fit), and with nothing else.
+"""
+
+from __future__ import annotations
+
+from ._cpython import (
+    Backend,
+    Call,
+    call,
+    call_sync,
+    connect,
+    functions,
+    promise,
+    reject,
+    resolve,
+)
+
+__all__ = ["Backend", "Call", "call", "call_sync", "connect", "functions", "promise", "reject", "resolve"]

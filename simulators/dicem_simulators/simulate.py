@@ -1,0 +1,154 @@
+"""`dicem simulate`: one recording, one program, one link, the modes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicem_cloud.config import CloudConfig
+from dicem_cloud.functions import build
+from dicem_cloud.gateway import Gateway
+from dicem_edge.config import EdgeConfig
+from dicem_edge.functions import build_edge
+from dicem_edge.shipping import LoadedFrame
+from dicem_shared.blobs import MemoryBlobStore
+from dicem_shared.catalog import catalog
+from dicem_shared.clock import VirtualClock
+from dicem_shared.config import load_config
+from dicem_shared.errors import ProgramError
+from dicem_shared.program import Program, load_program
+from dicem_shared.recording import RecordedFrame, Recording, open_recording
+from dicem_shared.resources import need
+from dicem_shared.runner import Interpreter
+from dicem_shared.types import Answer
+
+from .devices import DeviceProfile, load_profile
+from .links import Link, load_link
+from .modes import Mission, Mode, World
+from .scoring import summarise
+
+Progress = Callable[[str, int, int], None]
+"""mode, frames done, frames in all"""
+DEFAULT_PROGRAMS: dict[Mode, str] = {"cloud-only": "litter_best", "per-call": "litter", "split": "litter_best"}
+"""DiCE-M's mode runs the program that DiCE-M published."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What to simulate.  `program` None means the litter mission, with DiCE-M's own program in DiCE-M's mode."""
+
+    recording: str
+    program: str | None = None
+    link: str = "coastal-lte"
+    modes: tuple[Mode, ...] = ("cloud-only", "per-call", "split")
+    seed: int = 0
+    edge_config: str = "edge-demo"
+    cloud_config: str = "cloud-demo"
+    edge_profile: str = "jetson-orin-nano"
+    cloud_profile: str = "cloud-a100"
+
+
+@dataclass
+class Result:
+    """What came out, mode by mode."""
+
+    setting: Setting
+    recording: Recording
+    link: Link
+    edge_profile: DeviceProfile
+    cloud_profile: DeviceProfile
+    programs: dict[Mode, Program]
+    frames: list[RecordedFrame]
+    answers: dict[Mode, dict[int, Answer]] = field(default_factory=dict)
+    model_folders: list[Path] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """The published JSON: a function of the inputs and the seed, byte for byte."""
+        truth = {frame.info.sequence: frame.truth for frame in self.frames}
+        baseline = self.answers.get("cloud-only")
+        programs = sorted({program.name for program in self.programs.values()})
+        return {
+            "recording": self.recording.manifest.name,
+            "program": self.setting.program or " / ".join(programs),
+            "link": self.link.name,
+            "seed": self.setting.seed,
+            "skipped_frames": len(self.recording.skipped),
+            "profiles": {"edge": self.edge_profile.name, "cloud": self.cloud_profile.name},
+            "time": "simulated",
+            "modes": {mode: summarise(answers, truth, baseline) for mode, answers in self.answers.items()},
+        }
+
+
+def simulate(setting: Setting, progress: Progress = lambda *_: None) -> Result:
+    """Run every mode of the setting.
+
+    :raises DicemError: a recording, program, link, config, profile or model that cannot be used
+    """
+    recording = open_recording(need(setting.recording, "recording", "recordings"))
+    edge_config = load_config(EdgeConfig, need(setting.edge_config, "config", "configs", suffix=".yaml"))
+    cloud_path = need(setting.cloud_config, "config", "configs", suffix=".yaml")
+    cloud_config = load_config(CloudConfig, cloud_path)
+    programs = {mode: _program(setting, mode) for mode in setting.modes}
+    link, edge_profile, cloud_profile = (
+        load_link(setting.link), load_profile(setting.edge_profile), load_profile(setting.cloud_profile)
+    )  # fmt: skip
+    edge, cloud = build_edge(edge_config), build(cloud_config)
+    frames = list(recording.frames())
+    world = World(
+        edge=edge.functions,
+        cloud=cloud,
+        edge_profile=edge_profile,
+        cloud_profile=cloud_profile,
+        link=link,
+        seed=setting.seed,
+        vehicle=recording.manifest.vehicle,
+        vocabulary=edge.vocabulary,
+    )
+    result = Result(setting, recording, link, edge_profile, cloud_profile, programs, frames)
+
+    def gateway_of(clock: VirtualClock) -> Gateway:
+        return Gateway(cloud, MemoryBlobStore(clock), clock, limits=cloud_config.limits)
+
+    with Interpreter(catalog(), edge_config.limits.program) as interpreter:
+        for mode in setting.modes:
+            mission = Mission(mode, world, interpreter, gateway_of, frames[0].info.t_utc)
+            result.answers[mode] = _fly(mission, programs[mode], frames, progress)
+    return result
+
+
+def _program(setting: Setting, mode: Mode) -> Program:
+    name = setting.program or DEFAULT_PROGRAMS[mode]
+    return load_program(need(name, "program", "configs/programs", suffix=".py"))
+
+
+def _fly(mission: Mission, program: Program, frames: Sequence[RecordedFrame], progress: Progress) -> dict[int, Answer]:
+    """Let every frame arrive and run the clock until all is answered.
+
+    :raises ProgramError: the program fails on every frame: then it is the program's fault, not the frames'
+    """
+    for frame in frames:
+        mission.offer(program, LoadedFrame(frame.info, frame.data))
+    total, seen = len(frames), -1
+
+    def watch() -> bool:
+        nonlocal seen
+        if len(mission.answers) != seen:
+            seen = len(mission.answers)
+            progress(mission.mode, seen, total)
+            first = next(iter(mission.answers.values()), None)
+            if first is not None and seen == 1 and first.status == "failed":
+                return _hopeless(first)
+        return False
+
+    mission.clock.run(until=watch)
+    failed = [a for a in mission.answers.values() if a.status == "failed"]
+    if failed and len(failed) == len(mission.answers):
+        raise ProgramError(failed[0].reason)
+    return mission.answers
+
+
+def _hopeless(first: Answer) -> bool:
+    """True where the first failure is one that every frame will share, so that the rest need not be waited for."""
+    return any(sign in first.reason for sign in ("endless loop", "does not yet support", "no function is called"))

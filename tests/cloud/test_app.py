@@ -1,0 +1,240 @@
+"""The HTTP API, in process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra [cloud]")
+pytest.importorskip("httpx", reason="needs the extra [test]")
+
+import httpx
+import numpy as np
+import yaml
+
+from dicem_cloud.app import create_app
+from dicem_cloud.config import CloudConfig
+from dicem_cloud.functions.implementation import Implementation, Work, each
+from dicem_cloud.gateway import Gateway
+from dicem_shared import catalog, images
+from dicem_shared.errors import ConfigError, InvalidCall
+from dicem_shared.types import ModelId
+
+CALL = "/v1/functions/yolov8:call"
+
+
+class Finder(Implementation):
+    """A `yolov8` that finds the image itself, and knows one class."""
+
+    spec = catalog.yolov8
+    model = ModelId(function="yolov8", name="finder", sha256="1" * 64)
+
+    def run(self, batch: Any) -> list[Any | Exception]:
+        return each(batch, self._find)
+
+    def _find(self, work: Work) -> dict[str, Any]:
+        height, width = work.params["image"].pixels.shape[:2]
+        for name in work.params.get("classes") or []:
+            if name != "picture":
+                raise InvalidCall(f"the detector knows no {name!r}", expected="picture", todo="Ask for one of these.")
+        if width == 13:
+            raise RuntimeError("secret detail")
+        return {"objects": [{"class": "picture", "score": 1.0, "x": 0, "y": 0, "width": width, "height": height}]}
+
+
+def config(**http: Any) -> CloudConfig:
+    return CloudConfig.model_validate({"functions": {"depth": {}}, "http": {"max_body_mb": 0.01} | http})
+
+
+class Client:
+    """Speaks to the app in this process; what it raises is answered, as a server would."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def request(self, method: str, path: str, **how: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
+                return await client.request(method, path, **how)
+
+        return asyncio.run(send())
+
+    def get(self, path: str, **how: Any) -> httpx.Response:
+        return self.request("GET", path, **how)
+
+    def post(self, path: str, **how: Any) -> httpx.Response:
+        return self.request("POST", path, **how)
+
+
+@pytest.fixture
+def client(store: Any, clock: Any) -> Client:
+    return Client(create_app(Gateway({"yolov8": Finder()}, store, clock), config()))
+
+
+def png(width: int = 40, height: int = 30) -> bytes:
+    return images.encode(np.full((height, width, 3), 90, dtype=np.uint8), format="png")
+
+
+def error(response: Any, status: int) -> dict[str, str]:
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert body.keys() == {"error"}
+    assert body["error"].keys() == {"what", "expected", "got", "todo"}
+    return dict(body["error"])
+
+
+def test_it_says_that_it_lives(client: Client) -> None:
+    assert client.get("/healthz").json() == {"status": "ok", "functions": ["yolov8"]}
+
+
+def test_functions_are_listed_as_resources(client: Client) -> None:
+    listed = client.get("/v1/functions").json()
+    assert (listed["kind"], [item["metadata"]["name"] for item in listed["items"]]) == ("List", ["yolov8"])
+    one = client.get("/v1/functions/yolov8").json()
+    assert one == listed["items"][0]
+    assert one["status"]["model"] == {"name": "finder", "sha256": "1" * 64}
+    assert json.loads(one["status"]["parametersSchema"])["required"] == ["image"]
+    assert yaml.safe_load(yaml.safe_dump(one)) == one
+
+
+def test_a_call_by_form(client: Client) -> None:
+    response = client.post(CALL, files={"image": ("a.png", png())}, data={"classes": ["picture", "picture"]})
+    assert response.status_code == 200, response.text
+    body = response.json()
+    assert body["result"]["objects"][0]["width"] == 40
+    assert body["model"] == {"function": "yolov8", "name": "finder", "sha256": "1" * 64}
+    assert body["compute_s"] == 0.0
+
+
+def test_a_call_by_json(client: Client) -> None:
+    body = {"image": base64.b64encode(png()).decode(), "classes": ["picture"]}
+    assert client.post(CALL, json=body).json()["result"]["objects"][0]["height"] == 30
+
+
+def test_an_unknown_function_is_not_found(client: Client) -> None:
+    assert "Did you mean yolov8?" in error(client.get("/v1/functions/yolo"), 404)["todo"]
+    assert "yolo" in error(client.post("/v1/functions/yolo:call", json={}), 404)["what"]
+
+
+def test_an_unknown_path_and_a_wrong_method(client: Client) -> None:
+    assert "/v2/functions" in error(client.get("/v2/functions"), 404)["what"]
+    error(client.get(CALL + "/more"), 404)
+    error(client.request("DELETE", "/v1/functions"), 405)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"classes": ["boat"]}, "knows no 'boat'"), ({"clases": ["picture"]}, "clases")],
+)
+def test_bad_parameters(client: Client, fields: dict[str, Any], reason: str) -> None:
+    for response in (
+        client.post(CALL, files={"image": ("a.png", png())}, data=fields),
+        client.post(CALL, json={"image": base64.b64encode(png()).decode()} | fields),
+    ):
+        assert reason in error(response, 422)["what"]
+
+
+def test_a_call_without_an_image(client: Client) -> None:
+    assert "image" in error(client.post(CALL, json={}), 422)["what"]
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", png()[:-20]])
+def test_a_bad_image(client: Client, data: bytes) -> None:
+    error(client.post(CALL, files={"image": ("a.png", data)}), 400)
+    error(client.post(CALL, json={"image": base64.b64encode(data).decode()}), 400)
+
+
+@pytest.mark.parametrize("image", ["not base64!", 7, ["x"]])
+def test_an_image_that_is_no_base64(client: Client, image: Any) -> None:
+    error(client.post(CALL, json={"image": image}), 400)
+
+
+def test_an_image_that_is_no_file(client: Client) -> None:
+    response = client.post(CALL, data={"image": "a path"}, files={"x": ("x", b"")})
+    assert "no file" in error(response, 400)["what"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{", "application/json"),
+        (b"[1]", "application/json"),
+        (b'{"image": NaN}', "application/json"),
+        (b"[" * 9000, "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
+        (b"", "multipart/form-data"),
+        (b"hello", "text/plain"),
+    ],
+)
+def test_a_body_that_cannot_be_read(client: Client, body: bytes, kind: str) -> None:
+    error(client.post(CALL, content=body, headers={"content-type": kind}), 400)
+
+
+def test_a_body_over_the_limit_is_given_up_while_it_comes(client: Client) -> None:
+    error(client.post(CALL, files={"image": ("a.png", b"x" * 20_000)}), 413)
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": CALL,
+        "raw_path": CALL.encode(),
+        "query_string": b"",
+        "headers": headers,
+    }
+    asyncio.run(client.app(scope, receive, send))
+    assert (sent[0]["status"], taken) == (413, 11)
+
+
+def test_a_crash_tells_little(client: Client) -> None:
+    assert "RuntimeError" in error(client.post(CALL, files={"image": ("a.png", png(13, 13))}), 500)["what"]
+
+
+def test_every_call_is_run(client: Client) -> None:
+    """HTTP callers name no call id, so nothing is answered from the cache of another."""
+    for width in (20, 30):
+        response = client.post(CALL, files={"image": ("a.png", png(width, 8))})
+        assert response.json()["result"]["objects"][0]["width"] == width
+
+
+class TestToken:
+    @pytest.fixture
+    def locked(self, store: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Client:
+        monkeypatch.setenv("CLOUD_TOKEN", "s3cret")
+        guarded = config(host="0.0.0.0", token_env="CLOUD_TOKEN")
+        return Client(create_app(Gateway({"yolov8": Finder()}, store, clock), guarded))
+
+    def test_it_is_needed(self, locked: Client) -> None:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
+            response = locked.post(CALL, json={}, headers=headers)
+            assert "token" in error(response, 401)["what"]
+            assert response.headers["www-authenticate"] == "Bearer"
+            error(locked.get("/v1/functions", headers=headers), 401)
+        assert locked.get("/healthz").status_code == 200
+
+    def test_it_opens(self, locked: Client) -> None:
+        headers = {"Authorization": "Bearer s3cret"}
+        assert locked.get("/v1/functions/yolov8", headers=headers).status_code == 200
+        assert locked.post(CALL, files={"image": ("a.png", png())}, headers=headers).status_code == 200
+
+    def test_it_must_be_set(self, store: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("CLOUD_TOKEN", raising=False)
+        with pytest.raises(ConfigError, match="CLOUD_TOKEN is not set"):
+            create_app(Gateway({"yolov8": Finder()}, store, clock), config(token_env="CLOUD_TOKEN"))
