@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from dicem_edge.detector import Detector
-from dicem_edge.letterbox import Letterbox
+from dicem_shared.detector.model import Detector
+from dicem_shared.detector.letterbox import Letterbox
 from dicem_shared.errors import DicemError
 from dicem_shared.images import Pixels
 
@@ -95,7 +95,7 @@ def measure(model: str, frames: list[Pixels], runs: int) -> dict[str, Any]:
         "ratio_bar": RATIO_BAR,
         "crowded": {"candidates": candidates, "pipeline_ms": crowded, "ratio": crowded / crowd_bare},
         "cpu_ms": cpu,
-        "ultralytics": against_ultralytics(model, frames, runs, cpu, bare),
+        "ultralytics": against_ultralytics(model, detector.input_size, frames, runs, ours_ms=cpu, bare_ms=bare),
     }
 
 
@@ -150,7 +150,7 @@ def crowding_score(detector: Detector, frames: list[Pixels]) -> tuple[float, int
 
 
 def against_ultralytics(
-    model: str, frames: list[Pixels], runs: int, ours_ms: float, bare_ms: float
+    model: str, input_size: tuple[int, int], frames: list[Pixels], runs: int, *, ours_ms: float, bare_ms: float
 ) -> dict[str, Any] | None:
     """CPU ms a frame of `predict`, as it comes and on one thread; None where ultralytics is not installed."""
     if importlib.util.find_spec("ultralytics") is None:
@@ -160,10 +160,12 @@ def against_ultralytics(
     ultralytics = importlib.import_module("ultralytics")
 
     bgr = [np.ascontiguousarray(frame[:, :, ::-1]) for frame in frames]
+    width, height = input_size
+    settings = {"imgsz": [height, width], "conf": 0.25, "iou": 0.45, "verbose": False, "device": "cpu"}
 
     def predict_ms() -> float:
         network = ultralytics.YOLO(model, task="detect")
-        return cpu_ms(lambda frame: network.predict(frame, conf=0.25, iou=0.45, verbose=False, device="cpu"), bgr, runs)
+        return cpu_ms(lambda frame: network.predict(frame, **settings), bgr, runs)
 
     as_it_comes = predict_ms()
     open_session = onnxruntime.InferenceSession

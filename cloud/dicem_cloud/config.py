@@ -167,8 +167,8 @@ class CloudConfig(Strict):
 
     broker: BrokerConfig | None = None
     """left out: only HTTP is served"""
-    fleet: Id | None = None
-    """serve this fleet only; every fleet if left out"""
+    fleets: Annotated[frozenset[Id], Field(min_length=1, max_length=1024)] | None = None
+    """serve these fleets only; every fleet if left out"""
     http: HttpConfig = HttpConfig()
     functions: FunctionsConfig
     blobs: BlobsConfig = BlobsConfig()

@@ -50,9 +50,10 @@ def serve(config: CloudConfig) -> None:
         if config.broker is not None:
             from .worker import Worker
 
-            worker = Worker(config, gateway)
+            worker = Worker(config.broker, gateway, fleets=config.fleets, message_bytes=config.limits.message_bytes)
             worker.start()
             stack.callback(worker.stop)
+        listener.listen()  # whoever reads the next line may connect at once
         typer.echo(_where(config, gateway), err=True)
         server = uvicorn.Server(
             uvicorn.Config(

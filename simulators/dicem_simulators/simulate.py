@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dicem_cloud.config import CloudConfig
@@ -29,6 +28,8 @@ from .links import Link, load_link
 from .modes import Mission, Mode, World
 from .scoring import summarise
 
+GIVE_UP_AFTER = 3
+"""A program that failed on so many frames and answered none is not run on the rest."""
 Progress = Callable[[str, int, int], None]
 """mode, frames done, frames in all"""
 DEFAULT_PROGRAMS: dict[Mode, str] = {"cloud-only": "litter_best", "per-call": "litter", "split": "litter_best"}
@@ -62,7 +63,7 @@ class Result:
     programs: dict[Mode, Program]
     frames: list[RecordedFrame]
     answers: dict[Mode, dict[int, Answer]] = field(default_factory=dict)
-    model_folders: list[Path] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """The published JSON: a function of the inputs and the seed, byte for byte."""
@@ -126,29 +127,21 @@ def _program(setting: Setting, mode: Mode) -> Program:
 def _fly(mission: Mission, program: Program, frames: Sequence[RecordedFrame], progress: Progress) -> dict[int, Answer]:
     """Let every frame arrive and run the clock until all is answered.
 
-    :raises ProgramError: the program fails on every frame: then it is the program's fault, not the frames'
+    :raises ProgramError: the program fails on every frame: then it is its own fault, not the frames'
     """
     for frame in frames:
         mission.offer(program, LoadedFrame(frame.info, frame.data))
-    total, seen = len(frames), -1
+    seen = -1
 
     def watch() -> bool:
+        """Shows progress; true when the program has only failed so far."""
         nonlocal seen
         if len(mission.answers) != seen:
             seen = len(mission.answers)
-            progress(mission.mode, seen, total)
-            first = next(iter(mission.answers.values()), None)
-            if first is not None and seen == 1 and first.status == "failed":
-                return _hopeless(first)
-        return False
+            progress(mission.mode, seen, len(frames))
+        return seen >= GIVE_UP_AFTER and all(a.status == "failed" for a in mission.answers.values())
 
     mission.clock.run(until=watch)
-    failed = [a for a in mission.answers.values() if a.status == "failed"]
-    if failed and len(failed) == len(mission.answers):
-        raise ProgramError(failed[0].reason)
+    if all(answer.status == "failed" for answer in mission.answers.values()):
+        raise ProgramError(next(iter(mission.answers.values())).reason)
     return mission.answers
-
-
-def _hopeless(first: Answer) -> bool:
-    """True where the first failure is one that every frame will share, so that the rest need not be waited for."""
-    return any(sign in first.reason for sign in ("endless loop", "does not yet support", "no function is called"))

@@ -143,7 +143,7 @@ def test_a_call_without_an_image(client: Client) -> None:
     assert "image" in error(client.post(CALL, json={}), 422)["what"]
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", png()[:-20]])
+@pytest.mark.parametrize("data", [b"", b"hello", png()[:60]], ids=["empty", "text", "cut"])
 def test_a_bad_image(client: Client, data: bytes) -> None:
     error(client.post(CALL, files={"image": ("a.png", data)}), 400)
     error(client.post(CALL, json={"image": base64.b64encode(data).decode()}), 400)
@@ -167,7 +167,7 @@ def test_an_image_that_is_no_file(client: Client) -> None:
         (b'{"image": NaN}', "application/json"),
         (b"[" * 9000, "application/json"),
         (b"\xff\xfe", "application/json"),
-        (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
+        (b"no boundary here", "multipart/form-data; boundary=x"),
         (b"", "multipart/form-data"),
         (b"hello", "text/plain"),
     ],

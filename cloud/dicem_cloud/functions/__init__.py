@@ -72,9 +72,9 @@ def _blip2(config: Blip2Config) -> tuple[Answers, ModelId]:
         )
         network, digest = loaded, files_hash(loaded.folder, "*.safetensors")
     else:
+        folder = _onnx_folder(config.model)
         from .onnx_blip2 import OnnxBlip2
 
-        folder = _onnx_folder(config.model)
         network, digest = OnnxBlip2(folder), files_hash(folder, "*.onnx")
     return network, ModelId(function="blip2", name=_model_name(config.model), sha256=digest)
 
@@ -89,9 +89,9 @@ def _depth(config: DepthConfig) -> Depth:
         loaded = TransformersDepth(config.model, device=config.device, threads=config.threads)
         network, digest = loaded, files_hash(loaded.folder, "*.safetensors")
     else:
+        folder = _onnx_folder(config.model)
         from .onnx_depth import OnnxDepth
 
-        folder = _onnx_folder(config.model)
         network, digest = OnnxDepth(folder), files_hash(folder, "*.onnx")
     return Depth(network, ModelId(function="depth", name=_model_name(config.model), sha256=digest))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import json
 import os
 from pathlib import Path
 
@@ -12,10 +14,13 @@ SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 """What is fetched from a hub: weights that cannot run code, and configuration.  Never a pickle."""
 
 
-def checkpoint_folder(model: str) -> Path:
+def checkpoint_folder(model: str, architecture: str) -> Path:
     """The folder of a checkpoint in safetensors; a name on the Hugging Face hub (`owner/name`) is fetched first.
 
-    :raises ModelError: no such folder, no safetensors in it, or the hub does not give it
+    `architecture` is what its config.json must call itself.  It is checked here, for transformers would build
+    another architecture at its full size before it noticed.
+
+    :raises ModelError: no such folder, no safetensors in it, another architecture, or the hub does not give it
     """
     folder = Path(model)
     if not folder.is_absolute():
@@ -29,7 +34,20 @@ def checkpoint_folder(model: str) -> Path:
             got=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "an empty folder",
             todo="Convert the checkpoint to safetensors; pickled weights are never loaded.",
         )
+    actual = _architecture(folder / "config.json")
+    if actual != architecture:
+        raise ModelError(
+            f"the checkpoint {folder} is of another architecture", expected=architecture, got=repr(actual)[:64]
+        )
     return folder
+
+
+def _architecture(config: Path) -> object:
+    try:
+        value = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise ModelError(f"{config} is missing or no JSON", todo="Check `model` in the config.") from None
+    return value.get("model_type") if isinstance(value, dict) else None
 
 
 def files_hash(folder: Path, pattern: str) -> str:
@@ -43,11 +61,11 @@ def files_hash(folder: Path, pattern: str) -> str:
 
 def _fetch(name: str) -> Path:
     try:
-        from huggingface_hub import snapshot_download
+        hub = importlib.import_module("huggingface_hub")
     except ImportError:
         raise MissingExtra("transformers", "transformers") from None
     try:
-        return Path(snapshot_download(name, allow_patterns=list(SAFE_FILES)))
+        return Path(hub.snapshot_download(name, allow_patterns=list(SAFE_FILES)))
     except Exception as error:  # the client raises its own tree, httpx's and OSError
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise ModelError(

@@ -1,7 +1,11 @@
-"""The parts of PyTorch and transformers that both networks need, imported when somebody asks for them."""
+"""The parts of PyTorch and transformers that both networks need, imported when somebody asks for them.
+
+By name, so that the types of the rest can be checked where the two are not installed.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +17,16 @@ from ..config import Device
 
 
 def torch_and_transformers() -> tuple[Any, Any]:
-    """The two modules.
+    """The two modules; transformers is told to keep its progress bars and advice to itself.
 
     :raises MissingExtra: one of them is not installed
     """
     try:
-        import torch
-        import transformers
+        torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
     except ImportError:
         raise MissingExtra("PyTorch or transformers", "transformers") from None
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     return torch, transformers
 
 

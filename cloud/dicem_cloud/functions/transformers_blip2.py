@@ -33,7 +33,7 @@ class TransformersBlip2:
         :raises ModelError: no such checkpoint, or it is damaged or of another architecture
         """
         self._torch, transformers = torch_and_transformers()
-        self.folder = checkpoint_folder(model)
+        self.folder = checkpoint_folder(model, "blip-2")
         self._device, self._dtype = choose(self._torch, device, threads)
         self._prompt, self._max_new_tokens = prompt, max_new_tokens
         with loading(self.folder):

@@ -26,7 +26,7 @@ class TransformersDepth:
         :raises ModelError: no such checkpoint, damaged, of another architecture, or one that knows no metres
         """
         self._torch, transformers = torch_and_transformers()
-        self.folder = checkpoint_folder(model)
+        self.folder = checkpoint_folder(model, "depth_anything")
         self._device, self._dtype = choose(self._torch, device, threads)
         with loading(self.folder):
             self._processor = transformers.AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dicem_edge.decoders import Layout, recognise
+from dicem_shared.detector.decoders import Layout, recognise
 from dicem_shared.errors import ModelError
 
 CANVAS = (320, 320)

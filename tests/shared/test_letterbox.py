@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicem_edge.letterbox import PAD, ULTRALYTICS, YOLOX, Letterbox
+from dicem_shared.detector.letterbox import PAD, ULTRALYTICS, YOLOX, Letterbox
 
 side = st.integers(1, 4000)
 canvas_side = st.integers(1, 32).map(lambda cells: cells * 32)

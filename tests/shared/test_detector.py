@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dicem_edge.detector import Detection, Detector
+from dicem_shared.detector.model import Detection, Detector
 from dicem_shared.errors import ConfigError, ImageError, InvalidCall, ModelError
 from dicem_shared.images import Pixels
 
@@ -315,7 +315,7 @@ def test_weights_in_another_file_are_refused(save: Save, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)  # where onnxruntime would find them
     refused(path, "weights in another file")
     # The wall behind the check: not even the session finds them.
-    monkeypatch.setattr("dicem_edge.onnx_file._EXTERNAL", b"never in a file of ours")
+    monkeypatch.setattr("dicem_shared.detector.onnx_file._EXTERNAL", b"never in a file of ours")
     refused(path, "no ONNX network")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicem_edge.detector import Detection, Detector
+from dicem_shared.detector.model import Detection, Detector
 from dicem_shared.errors import ModelError
 from dicem_shared.images import Pixels, decode
 

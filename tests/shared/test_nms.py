@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicem_edge import nms
+from dicem_shared.detector import nms
 
 
 def overlap(a: list[float], b: list[float]) -> float:

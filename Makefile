@@ -1,0 +1,67 @@
+# Two commands matter: `make simulate` and `make test`.  Each does all its own set-up in .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+# The first Python 3.11 or later that can make virtual environments.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RECORDING ?= litter-mission
+
+.PHONY: help simulate test check train bench clean
+
+help:  ## what there is
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+simulate: $(VENV)/.simulate  ## run the litter mission on the shipped recording; writes out/report.html
+	@mkdir -p out
+	$(BIN)/dicem simulate $(RECORDING) --report out/report.html --json out/report.json
+
+test: $(VENV)/.test mosquitto  ## all tests, with their set-up
+	$(BIN)/python -m pytest tests
+
+check: $(VENV)/.test  ## lint, types, the wall between the parts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+train: $(VENV)/.train  ## train the demo models anew (under an hour on 2 cores)
+	YOLO_AUTOINSTALL=false $(BIN)/python -m dicem_simulators.training
+
+bench: $(VENV)/.simulate  ## the detector against the bare network
+	$(BIN)/python benchmarks/detector.py
+
+.PHONY: mosquitto
+mosquitto:  # a real broker for the tests that need one; without it they skip and say why
+	@if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then \
+		if ! command -v apt-get >/dev/null; then echo "install Mosquitto to run the tests over a real broker"; \
+		elif [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq mosquitto >/dev/null || echo "Mosquitto could not be installed"; \
+		elif sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq mosquitto >/dev/null || echo "Mosquitto could not be installed"; \
+		else echo "to run the tests over a real broker: sudo apt-get install mosquitto"; fi; fi
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "dicem needs Python 3.11 or later with the venv module (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.simulate: pyproject.toml | $(VENV)/bin/python
+	@echo "installing dicem into $(VENV)"
+	$(PIP) --editable ".[simulate]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing dicem and what its tests need into $(VENV)"
+	$(PIP) --constraint constraints.txt --editable ".[cloud,simulate,transformers,test]"
+	@touch $@ $(VENV)/.simulate
+
+# ultralytics asks for torchvision and full OpenCV, which the trainer does without: it comes without its dependencies.
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --constraint constraints.txt --editable ".[simulate,train]"
+	$(PIP) --no-deps --constraint constraints.txt ultralytics ultralytics-thop opencv-python-headless
+	@touch $@ $(VENV)/.simulate
+
+clean:  ## remove what was built
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache

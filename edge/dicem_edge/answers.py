@@ -1,0 +1,51 @@
+"""Keeps every answer on the vehicle, whatever the link does."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from dicem_shared.errors import ConfigError
+from dicem_shared.types import Answer
+
+_SCHEMA = """
+create table if not exists answers (
+    id text primary key, t_utc real not null, program_id text not null, status text not null, answer text not null
+) strict
+"""
+
+
+class AnswerStore:
+    """SQLite in WAL mode, every commit synced: what `put` returned from survives a power cut."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path)
+            self._db.execute("pragma journal_mode=wal")
+            self._db.execute("pragma synchronous=full")
+            self._db.execute(_SCHEMA)
+            self._db.commit()
+        except (sqlite3.Error, OSError) as cause:
+            raise ConfigError(f"the answers cannot be kept in {path}", got=str(cause), todo="See `answers` in the config.") from None
+
+    def put(self, answer: Answer) -> None:
+        """Keep an answer; the same id again replaces it."""
+        text = json.dumps(answer.model_dump(mode="json", by_alias=True), separators=(",", ":"))
+        row = (answer.id, answer.t_utc, answer.program_id, answer.status, text)
+        with self._db:
+            self._db.execute("insert or replace into answers values (?, ?, ?, ?, ?)", row)
+
+    def __iter__(self) -> Iterator[Answer]:
+        for (text,) in self._db.execute("select answer from answers order by t_utc, id"):
+            yield Answer.model_validate_json(text)
+
+    def __len__(self) -> int:
+        count: int = self._db.execute("select count(*) from answers").fetchone()[0]
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
