@@ -36,10 +36,10 @@ from dicem_shared.errors import (
 )
 from dicem_shared.functions import FunctionSpec
 from dicem_shared.ids import blob_id
+from dicem_shared.implementations import Implementation
 from dicem_shared.types import FrameInfo, ShippedBlob
 
 from .config import CloudConfig
-from .functions.implementation import Implementation
 from .gateway import Gateway
 
 HTTP_VEHICLE = "_http"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def cloud(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The cloud's config file; see configs/.")],
+    config: Annotated[str, typer.Option("--config", "-c", help="The cloud's config: a name in configs/ or a path.")],
 ) -> None:
     """Serve functions over HTTP, and over MQTT where the config names a broker."""
     from .config import load_cloud_config  # what serving needs is loaded by those who serve

@@ -15,7 +15,9 @@ from dicem_shared.camera import Strict
 from dicem_shared.config import load_config
 from dicem_shared.errors import ConfigError
 from dicem_shared.images import CEILING_PIXELS, NETWORK_MAX_PIXELS
+from dicem_shared.implementations.yolov8 import DetectorConfig
 from dicem_shared.messages import MAX_MESSAGE_BYTES
+from dicem_shared.resources import find, need
 from dicem_shared.types import Id
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -23,7 +25,6 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 """`owner/name` on the Hugging Face hub"""
 
 Threads = Annotated[int, Field(ge=1, le=256)]
-Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(min_length=1, max_length=256)]
 Model = Annotated[str, Field(min_length=1, max_length=1024)]
 """a path, taken from the config file's folder, or (backend transformers) a name on the Hugging Face hub"""
 Price = Annotated[float, Field(ge=0, le=1000)]
@@ -65,19 +66,9 @@ class HttpConfig(Strict):
         return value
 
 
-class Yolov8Config(Strict):
+class Yolov8Config(DetectorConfig):
     """A detection network in one ONNX file."""
 
-    model: Model
-    threads: Threads = 1
-    score: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """detections below it are dropped"""
-    iou: Annotated[float, Field(ge=0, le=1)] = 0.45
-    """overlap above which the weaker of two boxes is dropped"""
-    groups: Annotated[dict[str, Names], Field(max_length=64)] = {}
-    """names for sets of classes, such as litter"""
-    default_classes: Names | None = None
-    """classes or groups that are reported where a call names none; all of them if left out"""
     price_usd_per_hour: Price = 0.0
 
 
@@ -112,6 +103,7 @@ class DepthConfig(Strict):
     model: Model | None = None
     """left out: only frames with calibration and attitude can be measured"""
     threads: Threads = 1
+    """used by the transformers backend on a CPU"""
     device: Device = "auto"
     """backend transformers only"""
     price_usd_per_hour: Price = 0.0
@@ -187,16 +179,23 @@ class CloudConfig(Strict):
 
 
 def locate(model: str, folder: Path) -> str:
-    """The path of `model` seen from `folder`; a name on the Hugging Face hub stays as it is."""
-    path = folder / Path(model).expanduser()
-    if not path.exists() and HUB_NAME.match(model):
-        return model
-    return str(path.resolve())
+    """The path of `model`: beside the config in `folder`, or where dicem's own files lie.
+
+    A name on the Hugging Face hub stays as it is; so does what is nowhere, for the function to say so.
+    """
+    beside = folder / Path(model).expanduser()
+    if beside.exists():
+        return str(beside.resolve())
+    found = find(model)
+    if found is not None:
+        return str(found.resolve())
+    return model if HUB_NAME.match(model) else str(beside)
 
 
-def load_cloud_config(path: Path) -> CloudConfig:
-    """The config in a file.
+def load_cloud_config(given: str | Path) -> CloudConfig:
+    """The config by name (in `configs/`) or path, its paths resolved.
 
     :raises ConfigError: missing, not YAML, an unknown key, or a value out of bounds
     """
+    path = need(given, "config", "configs", suffix=".yaml")
     return load_config(CloudConfig, path).relative_to(path.resolve().parent)

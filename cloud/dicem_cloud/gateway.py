@@ -27,11 +27,11 @@ from dicem_shared.errors import (
 )
 from dicem_shared.functions import FunctionSpec
 from dicem_shared.ids import blob_id
+from dicem_shared.implementations import Implementation, Work
 from dicem_shared.patches import Patch, PatchReader
 from dicem_shared.types import Failure, Handle, Reply, Request
 
 from .config import Limits
-from .functions.implementation import Implementation, Work
 from .results import ResultCache
 
 log = logging.getLogger(__name__)

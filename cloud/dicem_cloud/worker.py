@@ -1,7 +1,7 @@
 """The gateway's MQTT side: takes calls from a shared subscription and sends the replies.
 
-A call is believed as far as its topic: the broker's ACL lets a vehicle publish under its own prefix only, so the topic's
-vehicle is the authenticated one, and a request that says otherwise is refused.
+A call is believed as far as its topic: the broker's ACL lets a vehicle publish under its own prefix only, so the
+vehicle that the topic names is the authenticated one, and a request that says otherwise is refused.
 """
 
 from __future__ import annotations

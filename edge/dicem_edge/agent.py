@@ -1,6 +1,6 @@
 """Takes frames, runs the program on each, carries out its calls here or in the cloud, and gives answers.
 
-No threads, no sockets, no clock of its own: an `Executor` does the work of local functions and a `CallTransport` carries
+No threads, no sockets, no clock of its own: an `Executor` does the work of local functions, a `CallTransport` carries
 the others; both call back.  On a vehicle these are a thread and MQTT; in `dicem simulate` they are models on a virtual
 clock.  All callbacks must come on one thread.
 """
@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dicem_shared.implementation import Implementation, Work
-
 from dicem_shared.clock import Clock
 from dicem_shared.errors import DicemError
 from dicem_shared.ids import answer_id
+from dicem_shared.implementations import Implementation, Work
 from dicem_shared.observations import observe
 from dicem_shared.patches import Patch
 from dicem_shared.program import Program

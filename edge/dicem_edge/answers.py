@@ -29,7 +29,9 @@ class AnswerStore:
             self._db.execute(_SCHEMA)
             self._db.commit()
         except (sqlite3.Error, OSError) as cause:
-            raise ConfigError(f"the answers cannot be kept in {path}", got=str(cause), todo="See `answers` in the config.") from None
+            raise ConfigError(
+                f"the answers cannot be kept in {path}", got=str(cause), todo="See `answers` in the config."
+            ) from None
 
     def put(self, answer: Answer) -> None:
         """Keep an answer; the same id again replaces it."""

@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 def edge(
     config: Annotated[str, typer.Option("--config", "-c", help="The vehicle's config: a name in configs/ or a path.")],
     source: Annotated[str, typer.Option("--source", help="What to look at: a recording's folder or name.")],
-    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Play so many times as fast as it was recorded.")] = 1.0,
+    rate: Annotated[
+        float, typer.Option(min=0.01, max=1000, help="Play so many times as fast as it was recorded.")
+    ] = 1.0,
     program: Annotated[str | None, typer.Option(help="A program instead of the config's.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print each answer as a line of JSON.")] = False,
 ) -> None:

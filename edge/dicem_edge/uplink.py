@@ -168,9 +168,12 @@ class Uplink:
     def _transmit_answer(self, answer: Answer) -> None:
         def acknowledged(code: int) -> None:
             if code < REFUSED:
-                self._post(lambda: self._unsent.pop(answer.id, None))
+                self._post(lambda: self._taken(answer.id))
             else:
                 log.warning("the broker refused an answer (reason 0x%02x)", code)
 
         event = topic(self._fleet, self._vehicle, "event")
         self._connection.publish(event, messages.encode(answer, limit=self._limit), on_ack=acknowledged)
+
+    def _taken(self, answer_id: str) -> None:
+        self._unsent.pop(answer_id, None)

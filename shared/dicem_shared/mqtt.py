@@ -106,7 +106,7 @@ class Connection:
         """
         config = self._config
         where = f"{config.host}:{config.port}"
-        properties = Properties(PacketTypes.CONNECT)
+        properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = config.session_expiry_s if self._keep_session else 0
         try:
             self._client.connect(
@@ -141,7 +141,7 @@ class Connection:
         """
         if not self.is_up:
             return False
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = _properties(PacketTypes.PUBLISH)
         properties.ContentType = CONTENT_TYPE
         if response_topic:
             properties.ResponseTopic = response_topic
@@ -221,6 +221,10 @@ class Connection:
             code, on_ack = self._early.pop(mid, None), self._waiting.pop(mid, None)
             if code is not None and on_ack is not None:
                 on_ack(code)
+
+
+def _properties(packet: int) -> Any:
+    return Properties(packet)  # type: ignore[no-untyped-call]
 
 
 def _ignore(_code: int) -> None:

@@ -38,7 +38,9 @@ def need(given: str | Path, what: str, *places: str, suffix: str = "") -> Path:
     """
     found = find(given, *places, suffix=suffix)
     if found is None:
-        names = sorted({f.name.removesuffix(suffix) for r in roots() for p in places for f in (r / p).glob(f"*{suffix}")})
+        names = sorted(
+            {f.name.removesuffix(suffix) for r in roots() for p in places for f in (r / p).glob(f"*{suffix}")}
+        )
         have = f"there are: {', '.join(names)}" if names else ""
         raise ConfigError(f"{what} {given} is not there", got=have, todo="Give a path or one of the names.")
     return found

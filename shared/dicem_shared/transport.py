@@ -13,7 +13,6 @@ from typing import Protocol
 from .types import Answer, Reply, Request
 
 
-
 @dataclass(frozen=True)
 class Traffic:
     """What one call put on the wire, in bytes, every attempt counted."""

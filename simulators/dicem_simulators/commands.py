@@ -31,14 +31,17 @@ def register(app: typer.Typer) -> None:
 def simulate(
     recording: Annotated[str, typer.Argument(help="A recording's folder, or its name in recordings/.")],
     program: Annotated[
-        str | None, typer.Option(help="A program's name in configs/programs/ or its path. [default: the litter mission]")
+        str | None,
+        typer.Option(help="A program's name in configs/programs/ or its path. [default: the litter mission]"),
     ] = None,
     link: Annotated[
         str, typer.Option(help="harbour-wifi, coastal-lte, satellite, dead-zones, a YAML file or a CSV trace.")
     ] = "coastal-lte",
     mode: Annotated[str, typer.Option(help="Which to run, with commas.")] = "cloud-only,per-call,split",
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same result, byte for byte.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here; - for standard output.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here; - for standard output.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots and crops here.")] = None,
     frames: Annotated[bool, typer.Option("--frames", help="With --json: one record a frame too.")] = False,
     edge_config: Annotated[str, typer.Option(help="The vehicle's config.")] = "edge-demo",
@@ -138,6 +141,12 @@ def render(
     mix = Mix(empty=round(1 - far - near, 9), far=far, near=near)
     with _bar(Console(stderr=True)) as show:
         write_recording(
-            folder, seed, frames, mix, quality, rate_hz=rate_hz, progress=lambda done, total: show("render", done, total)
+            folder,
+            seed,
+            frames,
+            mix,
+            quality,
+            rate_hz=rate_hz,
+            progress=lambda done, total: show("render", done, total),
         )
     typer.echo(f"{folder}: {frames} frames, rendered with seed {seed}")

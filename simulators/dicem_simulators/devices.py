@@ -12,7 +12,7 @@ from dicem_shared.camera import Strict
 from dicem_shared.clock import VirtualClock
 from dicem_shared.config import load_config
 from dicem_shared.errors import ConfigError
-from dicem_shared.implementation import Implementation, Work
+from dicem_shared.implementations import Implementation, Work
 from dicem_shared.resources import need
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]

@@ -21,7 +21,7 @@ from dicem_edge.agent import Agent, AgentConfig
 from dicem_edge.shipping import LoadedFrame, Shipper, ShippingConfig
 from dicem_shared import messages
 from dicem_shared.clock import VirtualClock
-from dicem_shared.implementation import Implementation
+from dicem_shared.implementations import Implementation
 from dicem_shared.program import Program
 from dicem_shared.runner import Interpreter
 from dicem_shared.topics import topic
@@ -97,7 +97,9 @@ class Mission:
 
     def offer(self, program: Program, frame: LoadedFrame) -> None:
         """Let the frame arrive at its stamp."""
-        self.clock.call_at(frame.info.t_utc - self.clock.utc() + self.clock.monotonic(), lambda: self._take(program, frame))
+        self.clock.call_at(
+            frame.info.t_utc - self.clock.utc() + self.clock.monotonic(), lambda: self._take(program, frame)
+        )
 
     def _take(self, program: Program, frame: LoadedFrame) -> None:
         if self.mode == "cloud-only":

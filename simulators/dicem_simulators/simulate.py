@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicem_cloud.config import CloudConfig
+from dicem_cloud.config import load_cloud_config
 from dicem_cloud.functions import build
 from dicem_cloud.gateway import Gateway
-from dicem_edge.config import EdgeConfig
+from dicem_edge.config import load_edge_config
 from dicem_edge.functions import build_edge
 from dicem_edge.shipping import LoadedFrame
 from dicem_shared.blobs import MemoryBlobStore
 from dicem_shared.catalog import catalog
 from dicem_shared.clock import VirtualClock
-from dicem_shared.config import load_config
+from dicem_shared.demo import demo_notice
 from dicem_shared.errors import ProgramError
 from dicem_shared.program import Program, load_program
 from dicem_shared.recording import RecordedFrame, Recording, open_recording
@@ -88,9 +88,7 @@ def simulate(setting: Setting, progress: Progress = lambda *_: None) -> Result:
     :raises DicemError: a recording, program, link, config, profile or model that cannot be used
     """
     recording = open_recording(need(setting.recording, "recording", "recordings"))
-    edge_config = load_config(EdgeConfig, need(setting.edge_config, "config", "configs", suffix=".yaml"))
-    cloud_path = need(setting.cloud_config, "config", "configs", suffix=".yaml")
-    cloud_config = load_config(CloudConfig, cloud_path)
+    edge_config, cloud_config = load_edge_config(setting.edge_config), load_cloud_config(setting.cloud_config)
     programs = {mode: _program(setting, mode) for mode in setting.modes}
     link, edge_profile, cloud_profile = (
         load_link(setting.link), load_profile(setting.edge_profile), load_profile(setting.cloud_profile)
@@ -108,6 +106,8 @@ def simulate(setting: Setting, progress: Progress = lambda *_: None) -> Result:
         vocabulary=edge.vocabulary,
     )
     result = Result(setting, recording, link, edge_profile, cloud_profile, programs, frames)
+    if notice := demo_notice([edge_config.detector.model, *cloud_config.functions.models.values()]):
+        result.notices.append(notice)
 
     def gateway_of(clock: VirtualClock) -> Gateway:
         return Gateway(cloud, MemoryBlobStore(clock), clock, limits=cloud_config.limits)

@@ -34,7 +34,10 @@ def _times(kind: str) -> Callable[[Figures], str]:
 
 
 ROWS: tuple[Row, ...] = (
-    ("frames / answers", lambda f: f"{f['frames']} / {f['answers']}" + (f" ({f['failed']} failed)" if f["failed"] else "")),
+    (
+        "frames / answers",
+        lambda f: f"{f['frames']} / {f['answers']}" + (f" ({f['failed']} failed)" if f["failed"] else ""),
+    ),
     ("agrees with cloud-only", lambda f: share(f["agreement"])),
     ("  on frames with near litter", lambda f: share(f["agreement_litter"])),
     ("precision / recall of near litter", lambda f: f"{share(f['precision'])} / {share(f['recall'])}"),

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dicem_cloud.functions.depth import Depth
-from dicem_cloud.functions.implementation import Implementation, Work, each
 from dicem_cloud.gateway import Gateway
 from dicem_shared import images
 from dicem_shared.blobs import MemoryBlobStore
@@ -17,6 +15,8 @@ from dicem_shared.camera import Attitude, Calibration
 from dicem_shared.catalog import Metres, Output
 from dicem_shared.functions import Batch, ImageParam, function
 from dicem_shared.ids import blob_id, digest
+from dicem_shared.implementations import Implementation, Work, each
+from dicem_shared.implementations.depth import Depth
 from dicem_shared.types import FrameInfo, Handle, ModelId, Pose, Request, ShippedBlob
 
 NOW = 1_750_000_000.0

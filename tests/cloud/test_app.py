@@ -18,10 +18,10 @@ import yaml
 
 from dicem_cloud.app import create_app
 from dicem_cloud.config import CloudConfig
-from dicem_cloud.functions.implementation import Implementation, Work, each
 from dicem_cloud.gateway import Gateway
 from dicem_shared import catalog, images
 from dicem_shared.errors import ConfigError, InvalidCall
+from dicem_shared.implementations import Implementation, Work, each
 from dicem_shared.types import ModelId
 
 CALL = "/v1/functions/yolov8:call"

@@ -86,7 +86,7 @@ class TestCloud:
         CliRunner().invoke(app, ["cloud", "--config", str(config)], catch_exceptions=False)
 
     def test_no_config(self, app: typer.Typer, config: Path) -> None:
-        with pytest.raises(ConfigError, match="does not exist"):
+        with pytest.raises(ConfigError, match="is not there"):
             self.run(app, config)
 
     def test_without_the_extra(self, app: typer.Typer, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 
 from dicem_cloud.config import CloudConfig
-from dicem_cloud.functions import Work, build
+from dicem_cloud.functions import build
 from dicem_cloud.functions.blip2 import Blip2
 from dicem_cloud.functions.checkpoints import checkpoint_folder, files_hash
-from dicem_cloud.functions.depth import Depth
-from dicem_cloud.functions.yolov8 import Yolov8
 from dicem_cloud.gateway import Gateway
 from dicem_shared import catalog, images
 from dicem_shared.camera import Attitude
 from dicem_shared.errors import InvalidCall, ModelError
 from dicem_shared.horizon import HORIZON_MODEL
 from dicem_shared.ids import blob_id
+from dicem_shared.implementations import Work
+from dicem_shared.implementations.depth import Depth
+from dicem_shared.implementations.yolov8 import Yolov8
 from dicem_shared.patches import Patch
 from dicem_shared.types import FrameInfo, Handle, ModelId, ShippedBlob
 

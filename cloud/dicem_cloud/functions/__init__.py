@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from dicem_shared import catalog
-from dicem_shared.detections import find_objects
-from dicem_shared.errors import ConfigError, InvalidCall, ModelError
+from dicem_shared.errors import ModelError
+from dicem_shared.implementations import Implementation
+from dicem_shared.implementations.depth import Depth, MeasuresDepth
+from dicem_shared.implementations.yolov8 import load_yolov8
 from dicem_shared.types import ModelId
 
-from ..config import Blip2Config, CloudConfig, DepthConfig, Yolov8Config
+from ..config import Blip2Config, CloudConfig, DepthConfig
 from .blip2 import Answers, Blip2
 from .checkpoints import files_hash
-from .depth import Depth, MeasuresDepth
-from .implementation import Implementation, Work
-from .yolov8 import Yolov8
-
-__all__ = ["Implementation", "Work", "build"]
 
 
 def build(config: CloudConfig) -> dict[str, Implementation]:
@@ -31,7 +26,7 @@ def build(config: CloudConfig) -> dict[str, Implementation]:
     functions = config.functions
     built: dict[str, Implementation] = {}
     if functions.yolov8 is not None:
-        built["yolov8"] = _yolov8(functions.yolov8)
+        built["yolov8"] = load_yolov8(functions.yolov8)
     if functions.blip2 is not None:
         network, model = _blip2(functions.blip2)
         for spec in (catalog.blip2, catalog.blip):
@@ -40,22 +35,6 @@ def build(config: CloudConfig) -> dict[str, Implementation]:
     if functions.depth is not None:
         built["depth"] = _depth(functions.depth)
     return built
-
-
-def _yolov8(config: Yolov8Config) -> Yolov8:
-    from dicem_shared.detector import Detector
-
-    path = Path(config.model)
-    detector = Detector(path, threads=config.threads, score=config.score, iou=config.iou, groups=config.groups)
-    if config.default_classes is not None:
-        try:  # a class that the network does not know is found now, not by the first call
-            find_objects(detector, np.zeros((32, 32, 3), dtype=np.uint8), config.default_classes)
-        except InvalidCall as error:
-            raise ConfigError(
-                f"functions.yolov8.default_classes: {error.what}", expected=error.expected, got=error.got
-            ) from None
-    model = ModelId(function="yolov8", name=path.stem, sha256=detector.sha256)
-    return Yolov8(detector, model, config.default_classes)
 
 
 def _blip2(config: Blip2Config) -> tuple[Answers, ModelId]:

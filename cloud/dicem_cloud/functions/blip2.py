@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from dicem_shared import catalog
 from dicem_shared.functions import FunctionSpec
 from dicem_shared.images import Pixels
+from dicem_shared.implementations import Implementation, Work, together
 from dicem_shared.types import ModelId
-
-from .implementation import Implementation, Work, together
 
 
 class Answers(Protocol):

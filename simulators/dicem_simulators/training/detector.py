@@ -6,9 +6,7 @@ Ultralytics stamps its licence into what it exports: the weights are AGPL-3.0.
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import os
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
@@ -22,6 +20,7 @@ from PIL import Image
 
 from dicem_simulators.scenes.objects import KINDS
 from dicem_simulators.scenes.render import Truth
+from dicem_simulators.training.libraries import library, ultralytics
 from dicem_simulators.training.scenes import TrainingSet
 
 WIDTH, HEIGHT = 416, 320
@@ -36,22 +35,9 @@ SMALLEST_PX = 5
 Log = Callable[[str], None]
 
 
-def without_torchvision() -> None:
-    """Answer what ultralytics asks of torchvision when it is imported: a version from the package metadata.
-
-    The real one must not be installed: beside CPU torch it breaks transformers.  Nothing here predicts or validates
-    through ultralytics, so its NMS is never asked for.
-    """
-    os.environ["YOLO_AUTOINSTALL"] = "false"
-    ask = importlib.metadata.version
-    importlib.metadata.version = lambda name: "0.28.0" if name == "torchvision" else ask(name)
-
-
 def network_yaml() -> dict[str, Any]:
     """YOLO11 at an eighth of its width, and no more than 64 channels."""
-    import ultralytics
-
-    text = (Path(ultralytics.__file__).parent / "cfg" / "models" / "11" / "yolo11.yaml").read_text()
+    text = (Path(ultralytics().__file__).parent / "cfg" / "models" / "11" / "yolo11.yaml").read_text()
     config: dict[str, Any] = yaml.safe_load(text)
     return config | {"nc": len(KINDS), "scales": {"n": [0.5, 0.125, 512]}, "scale": "n"}
 
@@ -97,18 +83,14 @@ def sample(
 
 def train(data: TrainingSet, log: Log, steps: int = STEPS, checkpoint: Path | None = None) -> Any:
     """The trained network (an average over its last steps), for `export`; its state goes to `checkpoint` meanwhile."""
-    import torch
-
-    without_torchvision()
-    from ultralytics.cfg import get_cfg
-    from ultralytics.nn.tasks import DetectionModel
-
+    torch = library("torch")
+    tasks = ultralytics("nn.tasks")
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
     images = [np.asarray(Image.open(path)) for path in data.images]
     boxes = [boxes_of(truths) for truths in data.truths]
-    network = DetectionModel(network_yaml(), ch=3, nc=len(KINDS), verbose=False)
-    network.args = get_cfg()
+    network = tasks.DetectionModel(network_yaml(), ch=3, nc=len(KINDS), verbose=False)
+    network.args = ultralytics("cfg").get_cfg()
     network.names = dict(enumerate(KINDS))
     average = deepcopy(network).eval()
     decay = [p for p in network.parameters() if p.ndim > 1]
@@ -156,18 +138,14 @@ def _follow(average: Any, network: Any, keep: float) -> None:
 
 
 def export(network: Any, path: Path, size: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
-    """Write `network` as ONNX in ultralytics' layout (1, 4 + classes, N) with its metadata; `size` is (height, width)."""
-    import torch
-
-    without_torchvision()
-    from ultralytics import YOLO
-
+    """Write `network` as ONNX in ultralytics' layout (1, 4 + classes, N), with metadata; `size` is (height, width)."""
+    torch = library("torch")
     folder = path.parent / "export"
     folder.mkdir(parents=True, exist_ok=True)
     network = deepcopy(network).eval()
     network.task, network.pt_path = "detect", str(folder / "model.pt")
     torch.save({"model": network, "train_args": {"task": "detect", "imgsz": list(size)}}, folder / "model.pt")
-    model = YOLO(str(folder / "model.pt"), task="detect")
+    model = ultralytics().YOLO(str(folder / "model.pt"), task="detect")
     written = model.export(format="onnx", imgsz=list(size), simplify=True, opset=17, dynamic=False, verbose=False)
     shutil.move(str(written), path)
     shutil.rmtree(folder)

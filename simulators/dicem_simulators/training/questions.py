@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from dicem_simulators.scenes.objects import COLOURS, KINDS, MATERIAL
 from dicem_simulators.scenes.render import Truth
 
+WORD = r"\w+|[^\w\s]+"
 PROMPT = "Question: {query} Answer:"
 
 NAME = (
@@ -111,6 +113,4 @@ def words() -> list[str]:
 
 def split(text: str) -> list[str]:
     """Lower-case words and punctuation marks, as the tokenizer splits them."""
-    import re
-
-    return re.findall(r"\w+|[^\w\s]+", text.lower())
+    return re.findall(WORD, text.lower())

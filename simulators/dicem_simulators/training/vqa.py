@@ -14,7 +14,9 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from dicem_simulators.scenes.render import Truth
-from dicem_simulators.training.questions import PROMPT, ask, split, words
+from dicem_simulators.training import onnx_files
+from dicem_simulators.training.libraries import library
+from dicem_simulators.training.questions import PROMPT, WORD, ask, split, words
 from dicem_simulators.training.scenes import TrainingSet
 
 SIZE = 48
@@ -81,10 +83,8 @@ def normalise(pixels: Bytes) -> npt.NDArray[np.float32]:
 
 def network() -> Any:
     """An untrained BLIP-2 of about 0.7 million parameters."""
-    import torch
-    from transformers import Blip2Config, Blip2ForConditionalGeneration, Blip2QFormerConfig, Blip2VisionConfig, OPTConfig
-
-    vision = Blip2VisionConfig(
+    transformers, torch = library("transformers"), library("torch")
+    vision = transformers.Blip2VisionConfig(
         hidden_size=HIDDEN,
         intermediate_size=2 * HIDDEN,
         num_hidden_layers=4,
@@ -93,7 +93,7 @@ def network() -> Any:
         patch_size=6,
         initializer_range=0.02,  # the default, 1e-10, is for checkpoints that are loaded
     )
-    qformer = Blip2QFormerConfig(
+    qformer = transformers.Blip2QFormerConfig(
         hidden_size=HIDDEN,
         encoder_hidden_size=HIDDEN,
         intermediate_size=2 * HIDDEN,
@@ -105,7 +105,7 @@ def network() -> Any:
         vocab_size=8,
         max_position_embeddings=16,
     )
-    text = OPTConfig(
+    text = transformers.OPTConfig(
         vocab_size=len(SPECIAL) + len(words()),
         hidden_size=HIDDEN,
         word_embed_proj_dim=HIDDEN,
@@ -118,7 +118,7 @@ def network() -> Any:
         bos_token_id=END,
         eos_token_id=END,
     )
-    config = Blip2Config(
+    config = transformers.Blip2Config(
         vision_config=vision.to_dict(),
         qformer_config=qformer.to_dict(),
         text_config=text.to_dict(),
@@ -126,7 +126,7 @@ def network() -> Any:
         image_token_index=IMAGE,
         image_text_hidden_size=32,
     )
-    made = Blip2ForConditionalGeneration(config)
+    made = transformers.Blip2ForConditionalGeneration(config)
     torch.nn.init.normal_(made.query_tokens, std=0.5)
     made.generation_config.eos_token_id = END
     made.generation_config.bos_token_id = END
@@ -146,8 +146,7 @@ def encode(vocab: dict[str, int], text: str) -> list[int]:
 
 def train(data: TrainingSet, log: Log, steps: int = STEPS) -> Any:
     """The trained network."""
-    import torch
-
+    torch = library("torch")
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED + 1)
     crops, shown = training_crops(data)
@@ -212,23 +211,29 @@ def _texts(vocab: dict[str, int], asked: Sequence[tuple[str, str]]) -> tuple[npt
 
 def save(model: Any, folder: Path) -> None:
     """Write the checkpoint (half precision), tokenizer and processor for transformers, and the same for onnxruntime."""
-    import torch
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import Blip2ForConditionalGeneration, Blip2Processor, BlipImageProcessor, PreTrainedTokenizerFast
-
+    torch, transformers, tokenizers = library("torch"), library("transformers"), library("tokenizers")
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)
-    model = Blip2ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    model = transformers.Blip2ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     vocab = vocabulary()
-    raw = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    raw.normalizer = normalizers.Lowercase()
-    raw.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]+"), behavior="removed", invert=True)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token="<pad>", unk_token="<unk>", eos_token="</s>", bos_token="</s>",
-        padding_side="left", clean_up_tokenization_spaces=False,
+    raw = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocab, unk_token="<unk>"))
+    raw.normalizer = tokenizers.normalizers.Lowercase()
+    raw.pre_tokenizer = tokenizers.pre_tokenizers.Split(
+        tokenizers.Regex(r"\w+|[^\w\s]+"), behavior="removed", invert=True
     )
-    pixels = BlipImageProcessor(size={"height": SIZE, "width": SIZE}, image_mean=list(MEAN), image_std=list(STD))
-    Blip2Processor(pixels, tokenizer, num_query_tokens=QUERIES).save_pretrained(folder)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        eos_token="</s>",
+        bos_token="</s>",
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+    pixels = transformers.BlipImageProcessor(
+        size={"height": SIZE, "width": SIZE}, image_mean=list(MEAN), image_std=list(STD)
+    )
+    transformers.Blip2Processor(pixels, tokenizer, num_query_tokens=QUERIES).save_pretrained(folder)
     (folder / "vocab.json").write_text(json.dumps(vocab, indent=0, ensure_ascii=False) + "\n")
     meta = {
         "size": SIZE,
@@ -236,10 +241,10 @@ def save(model: Any, folder: Path) -> None:
         "std": STD,
         "resample": "bicubic",
         "prompt": PROMPT,
-        "split": r"\w+|[^\w\s]+",
+        "split": WORD,
         "lowercase": True,
         "tokens": {"pad": PAD, "unknown": UNKNOWN, "end": END, "image": IMAGE},
-        "max_new_tokens": 4,
+        "max_new_tokens": 16,
         "max_text_tokens": 80,
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
@@ -248,46 +253,30 @@ def save(model: Any, folder: Path) -> None:
 
 def export(model: Any, folder: Path) -> None:
     """`vision.onnx`: pixels (n, 3, 48, 48) to image features; `decoder.onnx`: those and tokens to the next logits."""
-    import torch
-
-    class Vision(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, pixels: Any) -> Any:
-            return self.model.get_image_features(pixels, return_dict=True).pooler_output
-
-    class Decoder(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.text = model.language_model.model.decoder
-            self.head = model.language_model.lm_head
-
-        def forward(self, features: Any, tokens: Any) -> Any:
-            embedded = torch.cat([features, self.text.embed_tokens(tokens)], dim=1)
-            return self.head(_decode(self.text, embedded)[:, -1])
-
+    torch = library("torch")
     model.config._attn_implementation = "eager"
+    text = model.language_model.model.decoder
+
+    def see(pixels: Any) -> Any:
+        return model.get_image_features(pixels, return_dict=True).pooler_output
+
+    def next_word(features: Any, tokens: Any) -> Any:
+        embedded = torch.cat([features, text.embed_tokens(tokens)], dim=1)
+        return model.language_model.lm_head(_decode(text, embedded)[:, -1])
+
     pixels = torch.zeros(2, 3, SIZE, SIZE)
-    features = Vision()(pixels)
-    tokens = torch.zeros(2, 9, dtype=torch.long)
-    with torch.no_grad():
-        torch.onnx.export(
-            Vision(), (pixels,), str(folder / "vision.onnx"), input_names=["pixels"], output_names=["features"],
-            dynamic_axes={"pixels": {0: "n"}, "features": {0: "n"}}, opset_version=17, dynamo=False,
-        )
-        torch.onnx.export(
-            Decoder(), (features, tokens), str(folder / "decoder.onnx"), input_names=["features", "tokens"],
-            output_names=["logits"], opset_version=17, dynamo=False,
-            dynamic_axes={"features": {0: "n"}, "tokens": {0: "n", 1: "length"}, "logits": {0: "n"}},
-        )
+    each = {0: "n"}
+    onnx_files.write(
+        model, see, {"pixels": pixels}, "features", folder / "vision.onnx", {"pixels": each, "features": each}
+    )
+    inputs = {"features": torch.zeros(2, QUERIES, HIDDEN), "tokens": torch.zeros(2, 9, dtype=torch.long)}
+    free = {"features": each, "tokens": {0: "n", 1: "length"}, "logits": each}
+    onnx_files.write(model, next_word, inputs, "logits", folder / "decoder.onnx", free)
 
 
 def _decode(text: Any, embedded: Any) -> Any:
     """OPT's decoder without cache or padding, written out so that it can be exported at any length."""
-    import torch
-
+    torch = library("torch")
     length = embedded.shape[1]
     places = torch.arange(length, device=embedded.device) + text.embed_positions.offset
     hidden = embedded + text.embed_positions.weight[places]
@@ -297,7 +286,9 @@ def _decode(text: Any, embedded: Any) -> Any:
         normal = layer.self_attn_layer_norm(hidden)
         heads, size = attention.num_heads, attention.head_dim
         shape = (hidden.shape[0], length, heads, size)
-        q, k, v = (p(normal).view(shape).transpose(1, 2) for p in (attention.q_proj, attention.k_proj, attention.v_proj))
+        q, k, v = (
+            p(normal).view(shape).transpose(1, 2) for p in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
         weights = (q @ k.transpose(-1, -2) * size**-0.5 + ahead).softmax(-1)
         mixed = (weights @ v).transpose(1, 2).reshape(hidden.shape)
         hidden = hidden + attention.out_proj(mixed)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from dicem_shared import catalog
-from dicem_shared.errors import ModelError
-from dicem_shared.horizon import HORIZON_MODEL, can_range, horizon_depth
-from dicem_shared.images import Pixels
-from dicem_shared.patches import Patch
-from dicem_shared.types import Box, ModelId
-
-from .implementation import Implementation, Work, each
+from .. import catalog
+from ..errors import ModelError
+from ..horizon import HORIZON_MODEL, can_range, horizon_depth
+from ..images import Pixels
+from ..patches import Patch
+from ..types import Box, ModelId
+from . import Implementation, Work, each
 
 
 class MeasuresDepth(Protocol):

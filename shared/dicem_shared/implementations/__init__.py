@@ -1,4 +1,7 @@
-"""What a function must be for the gateway to serve it."""
+"""What a function must be to be run, at the edge as in the cloud; beside it, those that both sites serve.
+
+Where two sites run the same code on the same model, a call may go to either.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dicem_shared.functions import FunctionSpec
-from dicem_shared.patches import Patch
-from dicem_shared.types import ModelId
+from ..functions import FunctionSpec
+from ..patches import Patch
+from ..types import ModelId
 
 
 @dataclass(frozen=True)

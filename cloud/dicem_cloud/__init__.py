@@ -1,0 +1,1 @@
+"""The cloud's part: the gateway, the functions that it serves, its HTTP and MQTT sides."""

@@ -1,0 +1,1 @@
+"""The compiler: from a query and a serial program to a distributed one."""
