@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECORDING ?= litter-mission
 
-.PHONY: help simulate test check train bench clean
+.PHONY: help simulate test check train mixes bench clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ check: $(VENV)/.test  ## lint, types, the wall between the parts
 
 train: $(VENV)/.train  ## train the demo models anew (under an hour on 2 cores)
 	YOLO_AUTOINSTALL=false $(BIN)/python -m dicem_simulators.training
+
+mixes: $(VENV)/.simulate  ## the mission at 5, 15 and 50 % near litter, against what is promised
+	$(BIN)/python benchmarks/mixes.py
 
 bench: $(VENV)/.simulate  ## the detector against the bare network
 	$(BIN)/python benchmarks/detector.py

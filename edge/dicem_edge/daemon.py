@@ -92,7 +92,6 @@ class Daemon:
         self._under_way = 0
         program = need(config.program, "program", "configs/programs", suffix=".py")
         self.program: Program = load_program(program)
-        self._functions: EdgeFunctions = build_edge(config)
 
     def stop(self) -> None:
         """End after the frames under way; may be called from a signal handler."""
@@ -106,6 +105,7 @@ class Daemon:
         :raises DicemError: no broker, no program, no model
         """
         config = self.config
+        functions = build_edge(config, can_range=recording.can_range)
         store = AnswerStore(Path(config.answers))
         uplink = Uplink(
             config.broker,
@@ -120,7 +120,7 @@ class Daemon:
         try:
             uplink.open()
             with Interpreter(catalog(), config.limits.program) as interpreter:
-                agent = self._agent(interpreter, executor, uplink)
+                agent = self._agent(interpreter, functions, executor, uplink)
                 self._play(recording, rate, agent, uplink, store)
         finally:
             self.tally.unsent = uplink.unsent
@@ -130,18 +130,20 @@ class Daemon:
             store.close()
         return self.tally
 
-    def _agent(self, interpreter: Interpreter, executor: ThreadExecutor, uplink: Uplink) -> Agent:
+    def _agent(
+        self, interpreter: Interpreter, functions: EdgeFunctions, executor: ThreadExecutor, uplink: Uplink
+    ) -> Agent:
         config = self.config
         identity = AgentConfig(
             vehicle=config.vehicle,
             survey=config.survey,
-            vocabulary=self._functions.vocabulary,
+            vocabulary=functions.vocabulary,
             placement=config.placement,
             reply_topic=uplink.reply_topic,
             deadline_s=config.limits.deadline_s,
         )
         shipper = Shipper(config.shipping)
-        return Agent(identity, interpreter, self._functions.functions, executor, uplink, shipper, self._clock)
+        return Agent(identity, interpreter, functions.functions, executor, uplink, shipper, self._clock)
 
     def _play(self, recording: Recording, rate: float, agent: Agent, uplink: Uplink, store: AnswerStore) -> None:
         frames = self._paced(recording, rate)

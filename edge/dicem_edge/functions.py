@@ -19,11 +19,12 @@ class EdgeFunctions:
     vocabulary: tuple[str, ...]
 
 
-def build_edge(config: EdgeConfig) -> EdgeFunctions:
-    """Load what the config names.
+def build_edge(config: EdgeConfig, *, can_range: bool = True) -> EdgeFunctions:
+    """Load what the config names.  Without calibration or attitude (`can_range` False) distances are the cloud's.
 
     :raises ModelError: the detector's file cannot be used
     :raises ConfigError: a group names a class that it does not know
     """
     detector = load_yolov8(config.detector)
-    return EdgeFunctions({"yolov8": detector, "depth": Depth()}, detector.vocabulary)
+    horizon: dict[str, Implementation] = {"depth": Depth()} if can_range else {}
+    return EdgeFunctions({"yolov8": detector, **horizon}, detector.vocabulary)

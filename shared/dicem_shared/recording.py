@@ -138,6 +138,11 @@ class Recording:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def can_range(self) -> bool:
+        """Whether distances can be had from the horizon: there is a calibration and an IMU."""
+        return self.manifest.camera.calibration is not None and self.imu is not None
+
     def frames(self) -> Iterator[RecordedFrame]:
         """Every good frame in time order.
 

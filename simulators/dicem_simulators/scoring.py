@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 def values_agree(a: Any, b: Any) -> bool:
     """Equal, but for numbers (also those in a text) that differ by at most 10 %."""
     if isinstance(a, bool) or isinstance(b, bool) or a is None or b is None:
-        return bool(a == b)
+        return a is b
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
         return math.isclose(a, b, rel_tol=DISTANCE_TOLERANCE)
     if isinstance(a, str) and isinstance(b, str):

@@ -93,7 +93,7 @@ def simulate(setting: Setting, progress: Progress = lambda *_: None) -> Result:
     link, edge_profile, cloud_profile = (
         load_link(setting.link), load_profile(setting.edge_profile), load_profile(setting.cloud_profile)
     )  # fmt: skip
-    edge, cloud = build_edge(edge_config), build(cloud_config)
+    edge, cloud = build_edge(edge_config, can_range=recording.can_range), build(cloud_config)
     frames = list(recording.frames())
     world = World(
         edge=edge.functions,

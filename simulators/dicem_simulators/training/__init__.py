@@ -1,0 +1,1 @@
+"""Training of the demo models on rendered scenes: `make train`."""
