@@ -27,51 +27,62 @@ class BlobStore(Protocol):
 
 
 class MemoryBlobStore:
-    """The least recently used go first once `max_bytes` or `max_age_s` is passed; pinned ones stay."""
+    """The least recently used go first once `max_bytes` or `max_age_s` is passed; pinned ones stay and do not count."""
 
     def __init__(self, clock: Clock, *, max_bytes: int = 256 * 2**20, max_age_s: float = 3600.0) -> None:
         self._clock, self._max_bytes, self._max_age_s = clock, max_bytes, max_age_s
         self._blobs: OrderedDict[tuple[str, str], tuple[float, bytes]] = OrderedDict()
-        self._pinned: set[tuple[str, str]] = set()
+        self._pinned: dict[tuple[str, str], bytes] = {}
         self._bytes = 0
 
     def put(self, scope: str, data: bytes) -> str:
         """See `BlobStore.put`."""
         blob = blob_id(data)
         key = (scope, blob)
-        if key not in self._blobs:
-            self._bytes += len(data)
-        self._blobs[key] = (self._clock.monotonic(), data)
-        self._blobs.move_to_end(key)
-        self._evict()
+        if key not in self._pinned:
+            if key not in self._blobs:
+                self._bytes += len(data)
+            self._touch(key, data)
+            self._evict()
         return blob
 
     def get(self, scope: str, blob: str) -> bytes:
         """See `BlobStore.get`."""
         key = (scope, blob)
+        if key in self._pinned:
+            return self._pinned[key]
+        self._evict()
         if key not in self._blobs:
             raise BlobMissing(blob)
         _, data = self._blobs[key]
-        self._blobs[key] = (self._clock.monotonic(), data)
-        self._blobs.move_to_end(key)
+        self._touch(key, data)
         return data
 
     def pin(self, scope: str, blob: str) -> None:
         """See `BlobStore.pin`."""
-        if (scope, blob) not in self._blobs:
+        key = (scope, blob)
+        if key in self._pinned:
+            return
+        self._evict()
+        if key not in self._blobs:
             raise BlobMissing(blob)
-        self._pinned.add((scope, blob))
+        _, data = self._blobs.pop(key)
+        self._bytes -= len(data)
+        self._pinned[key] = data
 
     def __len__(self) -> int:
-        return len(self._blobs)
+        return len(self._blobs) + len(self._pinned)
+
+    def _touch(self, key: tuple[str, str], data: bytes) -> None:
+        self._blobs[key] = (self._clock.monotonic(), data)
+        self._blobs.move_to_end(key)
 
     def _evict(self) -> None:
         oldest_allowed = self._clock.monotonic() - self._max_age_s
-        for key in list(self._blobs):
+        while self._blobs:
+            key = next(iter(self._blobs))
             stamp, data = self._blobs[key]
             if self._bytes <= self._max_bytes and stamp >= oldest_allowed:
                 return
-            if key in self._pinned:
-                continue
             del self._blobs[key]
             self._bytes -= len(data)

@@ -45,6 +45,12 @@ class BrokerConfig(Strict):
     session_expiry_s: Annotated[int, Field(ge=0, le=7 * 86400)] = 3600
     """seconds for which the broker keeps what comes while we are away"""
 
+    @model_validator(mode="after")
+    def _whose(self) -> Self:
+        if self.password_env is not None and self.username is None:
+            raise ValueError("password_env needs a username")
+        return self
+
     def password(self) -> str | None:
         """The password from the environment, or None where none is configured.
 

@@ -21,9 +21,9 @@ Array = npt.NDArray[np.float64]
 
 
 class Strict(BaseModel):
-    """Frozen, and an unknown key is an error."""
+    """Frozen; an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Calibration(Strict):
@@ -33,9 +33,9 @@ class Calibration(Strict):
     """pixels"""
     height: Annotated[int, Field(ge=16, le=16384)]
     """pixels"""
-    fx: Annotated[float, Field(gt=0, le=1e6)]
+    fx: Annotated[float, Field(ge=1, le=1e6)]
     """focal length in pixels"""
-    fy: Annotated[float, Field(gt=0, le=1e6)]
+    fy: Annotated[float, Field(ge=1, le=1e6)]
     """focal length in pixels"""
     cx: float
     """principal point in pixels"""
@@ -83,27 +83,56 @@ def camera_to_level(calibration: Calibration, attitude: Attitude) -> Array:
     return np.asarray(tilt @ mount @ optical_to_body)
 
 
-def undistort(calibration: Calibration, pixels: Array) -> Array:
-    """Normalised image coordinates (N, 2) of pixels (N, 2), distortion removed by fixed-point iteration."""
+def distort(calibration: Calibration, points: Array) -> Array:
+    """Where the lens shows normalised image coordinates (N, 2), normalised (N, 2): Brown-Conrady."""
     k1, k2, p1, p2, k3 = calibration.distortion
+    x, y = points[:, 0], points[:, 1]
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    return np.stack(
+        [x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y],
+        axis=1,
+    )
+
+
+def undistort(calibration: Calibration, pixels: Array) -> Array:
+    """Normalised image coordinates (N, 2) of pixels (N, 2), distortion removed by Newton's method.
+
+    NaN where no ray meets the pixel: strong distortion folds, and its polynomial ends before the image does.
+    """
     seen = np.stack(
         [(pixels[:, 0] - calibration.cx) / calibration.fx, (pixels[:, 1] - calibration.cy) / calibration.fy], axis=1
     )
     if not any(calibration.distortion):
         return seen
-    point = seen.copy()
-    for _ in range(20):
-        x, y = point[:, 0], point[:, 1]
-        r2 = x * x + y * y
-        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        dx = 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-        dy = p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
-        point = np.stack([(seen[:, 0] - dx) / radial, (seen[:, 1] - dy) / radial], axis=1)
-    return point
+    point = seen
+    with np.errstate(all="ignore"):
+        for _ in range(12):
+            a, b, d = _slope(calibration, point)
+            ex, ey = (distort(calibration, point) - seen).T
+            det = a * d - b * b
+            point = point - np.stack([(d * ex - b * ey) / det, (a * ey - b * ex) / det], axis=1)
+        a, b, d = _slope(calibration, point)
+        missed = np.abs(distort(calibration, point) - seen).max(axis=1)
+        return np.where(((missed < 1e-9) & (a > 0) & (a * d - b * b > 0))[:, None], point, np.nan)
+
+
+def _slope(calibration: Calibration, points: Array) -> tuple[Array, Array, Array]:
+    """The derivative of `distort`, which is symmetric: d xd/dx, d xd/dy = d yd/dx, d yd/dy; each (N,)."""
+    k1, k2, p1, p2, k3 = calibration.distortion
+    x, y = points[:, 0], points[:, 1]
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    bend = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))
+    return (
+        radial + x * x * bend + 2 * p1 * y + 6 * p2 * x,
+        x * y * bend + 2 * p1 * x + 2 * p2 * y,
+        radial + y * y * bend + 6 * p1 * y + 2 * p2 * x,
+    )
 
 
 def level_rays(calibration: Calibration, attitude: Attitude, pixels: Array) -> Array:
-    """Unit rays (N, 3) in level axes (ahead, starboard, down) through pixels (N, 2)."""
+    """Unit rays (N, 3) in level axes (ahead, starboard, down) through pixels (N, 2); NaN as `undistort`."""
     flat = undistort(calibration, pixels)
     rays = np.concatenate([flat, np.ones((len(flat), 1))], axis=1) @ camera_to_level(calibration, attitude).T
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
@@ -112,10 +141,11 @@ def level_rays(calibration: Calibration, attitude: Attitude, pixels: Array) -> A
 def water_point(calibration: Calibration, attitude: Attitude, x: float, y: float) -> tuple[float, float] | None:
     """Metres (ahead, starboard) from below the camera to where pixel (x, y) meets flat water; None above the horizon.
 
-    `d = h / tan(angle below the horizon)`, for a lens `height_m` above the water; waves are not known here.
+    None too where no ray meets the pixel.  `d = h / tan(angle below the horizon)`, for a lens `height_m` above the
+    water; waves are not known here.
     """
     ray = level_rays(calibration, attitude, np.array([[x, y]], dtype=np.float64))[0]
-    if ray[2] <= 1e-4:
+    if not ray[2] > 1e-4:  # NaN is not
         return None
     scale = calibration.height_m / float(ray[2])
     return float(ray[0]) * scale, float(ray[1]) * scale
@@ -130,15 +160,16 @@ def water_distance(calibration: Calibration, attitude: Attitude, x: float, y: fl
 def project(
     calibration: Calibration, attitude: Attitude, ahead_m: float, starboard_m: float, up_m: float = 0.0
 ) -> tuple[float, float] | None:
-    """Pixel of a point given in metres from below the camera, `up_m` over the water; None behind the camera."""
+    """Pixel of a point given in metres from below the camera, `up_m` over the water; None where the lens cannot see it.
+
+    That is behind the camera, and beyond where the distortion folds back and would show it at a false place.
+    """
     level = np.array([ahead_m, starboard_m, calibration.height_m - up_m])
     right, down, forward = camera_to_level(calibration, attitude).T @ level
     if forward <= 1e-6:
         return None
-    x, y = right / forward, down / forward
-    k1, k2, p1, p2, k3 = calibration.distortion
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-    yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
-    return float(calibration.fx * xd + calibration.cx), float(calibration.fy * yd + calibration.cy)
+    flat = np.array([[right / forward, down / forward]])
+    pixel = distort(calibration, flat) * (calibration.fx, calibration.fy) + (calibration.cx, calibration.cy)
+    if any(calibration.distortion) and not np.allclose(undistort(calibration, pixel), flat, rtol=1e-6, atol=1e-6):
+        return None
+    return float(pixel[0, 0]), float(pixel[0, 1])

@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema, create_model
+from pydantic.errors import PydanticUserError
 
-from .errors import ConfigError, InvalidCall, UnknownFunction
-from .types import Handle, Site
+from .errors import ConfigError, InvalidCall, MessageError, UnknownFunction
+from .topics import check_id
+from .types import Handle, Site, is_finite
 
 API_VERSION = "hermod.dicem.io/v1"
 ImageParam = Annotated[
@@ -88,11 +90,18 @@ class FunctionSpec:
 
         :raises InvalidCall: the implementation broke its promise
         """
+        refused = f"{self.name} gave a result that its schema does not allow"
         try:
-            return self.result.dump_python(self.result.validate_python(result), mode="json", by_alias=True)
+            plain = self.result.dump_python(self.result.validate_python(result), mode="json", by_alias=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise InvalidCall(f"{self.name} gave a result that its schema does not allow: {first['msg']}") from None
+            where = ".".join(str(part) for part in first["loc"])
+            raise InvalidCall(
+                f"{refused}: {where}: {first['msg']}" if where else f"{refused}: {first['msg']}"
+            ) from None
+        if not is_finite(plain):
+            raise InvalidCall(f"{refused}: it holds a number that is not finite")
+        return plain
 
     def resource(self, status: dict[str, Any] | None = None) -> dict[str, Any]:
         """The Kubernetes-like resource that `dicem functions NAME -o yaml` prints."""
@@ -128,32 +137,38 @@ def function(
 ) -> Callable[[Callable[..., Any]], FunctionSpec]:
     """Turn a typed signature into a `FunctionSpec`; the body, if any, is not used.
 
-    :raises ConfigError: no docstring, an untyped or reserved parameter, or no return type
+    :raises ConfigError: a name that cannot stand in a topic, no docstring, an untyped, reserved or variadic parameter,
+        no return type, or a type that no JSON Schema describes
     """
 
     def declare(declared: Callable[..., Any]) -> FunctionSpec:
         name = declared.__name__
+        try:
+            check_id(name, f"function {name}")
+        except MessageError as cause:
+            raise ConfigError(str(cause)) from None
         documentation = inspect.cleandoc(declared.__doc__ or "")
         if not documentation:
             raise ConfigError(f"function {name} has no docstring", todo="Say in one sentence what it answers.")
-        hints = typing.get_type_hints(declared, include_extras=True)
-        if "return" not in hints:
-            raise ConfigError(f"function {name} has no return type", todo="Annotate what it returns.")
-        fields: dict[str, Any] = {}
-        for parameter in inspect.signature(declared).parameters.values():
-            if parameter.name not in hints or parameter.name in RESERVED:
-                raise ConfigError(f"function {name}: parameter {parameter.name} is untyped or reserved")
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (hints[parameter.name], default)
-        parameters = create_model("Parameters", __config__=ConfigDict(extra="forbid"), **fields)
-        result: TypeAdapter[Any] = TypeAdapter(hints["return"])
+        try:
+            hints = typing.get_type_hints(declared, include_extras=True)
+            if "return" not in hints:
+                raise ConfigError(f"function {name} has no return type", todo="Annotate what it returns.")
+            parameters = create_model(
+                "Parameters", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **_fields(declared, hints)
+            )
+            result: TypeAdapter[Any] = TypeAdapter(hints["return"])
+            parameters_schema, result_schema = parameters.model_json_schema(), result.json_schema(by_alias=True)
+        except (PydanticUserError, NameError, TypeError, ValueError) as cause:
+            got = str(cause).splitlines()[0]
+            raise ConfigError(f"function {name}: its types make no schema", got=got) from None
         return FunctionSpec(
             name=name,
             documentation=documentation,
             parameters=parameters,
             result=result,
-            parameters_schema=parameters.model_json_schema(),
-            result_schema=result.json_schema(by_alias=True),
+            parameters_schema=parameters_schema,
+            result_schema=result_schema,
             sites=sites,
             equivalent=equivalent,
             pure=pure,
@@ -163,6 +178,22 @@ def function(
         )
 
     return declare
+
+
+def _fields(declared: Callable[..., Any], hints: dict[str, Any]) -> dict[str, Any]:
+    """Type and default of each parameter, as pydantic wants them."""
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(declared).parameters.values():
+        where = f"function {declared.__name__}: parameter {parameter.name}"
+        if parameter.name not in hints:
+            raise ConfigError(f"{where} has no type", todo="Annotate it.")
+        if parameter.name in RESERVED or parameter.name.startswith("_"):
+            raise ConfigError(f"{where} has a reserved name", todo="Call it something else.")
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ConfigError(f"{where} is variadic", expected="parameters that each have a name")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    return fields
 
 
 class Registry:

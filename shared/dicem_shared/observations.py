@@ -127,11 +127,14 @@ def _place(frame: FrameInfo, box: Box, distance_m: float | None) -> dict[str, An
 
 
 def offset(lat: float, lon: float, heading_deg: float, ahead_m: float, starboard_m: float) -> tuple[float, float]:
-    """The place some metres ahead and to starboard; flat-earth, good to a centimetre within a kilometre."""
+    """The place some metres ahead and to starboard; flat-earth, good to a centimetre within a kilometre.
+
+    Longitude stays within 180 degrees across the antimeridian.
+    """
     heading = math.radians(heading_deg)
     north = ahead_m * math.cos(heading) - starboard_m * math.sin(heading)
     east = ahead_m * math.sin(heading) + starboard_m * math.cos(heading)
-    return (
-        lat + math.degrees(north / EARTH_M),
-        lon + math.degrees(east / (EARTH_M * math.cos(math.radians(lat)))),
-    )
+    there = lon + math.degrees(east / (EARTH_M * math.cos(math.radians(lat))))
+    if not -180 <= there <= 180:
+        there = (there + 180) % 360 - 180
+    return max(-90.0, min(90.0, lat + math.degrees(north / EARTH_M))), there

@@ -5,12 +5,15 @@ prelude, on the same lines, and the entry function is found.  A comment `# dicem
 
     # dicem: crop-origin=top-left     crop() is given boxes as detectors give them (DiCE-M's helpers do)
     # dicem: name=litter              what it is called; else the file's name
+
+Every error says file:line:column.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,8 +23,9 @@ from .ids import digest
 
 MAX_SOURCE_BYTES = 1_000_000
 ENTRIES = ("execute_command", "execute_query")
-IMAGE_WORDS = ("image", "img", "frame", "photo", "picture")
 _DIRECTIVE = re.compile(r"^# dicem: ([a-z-]+)=(\S+)\s*$", re.MULTILINE)
+_DIRECTIVES: dict[str, tuple[str, ...]] = {"crop-origin": ("bottom-left", "top-left"), "name": ()}
+"""What a directive may say; an empty tuple: anything."""
 _MODULES = {"hermod": "hermod", "PIL": "PIL", "PIL.Image": "PIL_Image"}
 """What the prelude calls the modules that it stands for."""
 
@@ -54,9 +58,11 @@ def load_program(path: Path) -> Program:
     except OSError as cause:
         raise ProgramError(f"program {path} cannot be read", got=cause.strerror or str(cause)) from None
     try:
-        source = data.decode("utf-8")
+        source = data.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
-        raise ProgramSyntaxError(f"{path}: not UTF-8 text", got=str(cause)) from None
+        line = data.count(b"\n", 0, cause.start) + 1
+        column = cause.start - data.rfind(b"\n", 0, cause.start)
+        raise ProgramSyntaxError(f"{path}:{line}:{column}: not UTF-8 text", got=cause.reason) from None
     return prepare(source, name=path.stem, where=str(path))
 
 
@@ -64,16 +70,14 @@ def prepare(source: str, *, name: str = "program", where: str = "program") -> Pr
     """Make source ready to run.
 
     :raises ProgramSyntaxError: it does not parse; says file, line and column
-    :raises ProgramError: no entry function, or one that takes something else than a frame
+    :raises ProgramError: no entry function, one that takes something else than a frame, or a directive we do not know
     """
     tree = _parse(source, where)
-    directives = dict(_DIRECTIVE.findall(source))
+    directives = _directives(source, where)
     origin = directives.get("crop-origin", "bottom-left")
-    if origin not in ("bottom-left", "top-left"):
-        raise ProgramError(f"{where}: crop-origin", expected="bottom-left or top-left", got=origin)
     entry = _entry(tree, where)
     is_module = any(_calls(node, entry.name) for node in tree.body if not isinstance(node, _DEFINITIONS))
-    resolved = _resolve_imports(source, tree)
+    resolved = _resolve_imports(source, tree, where)
     call = "" if is_module else f"\n_returned({_call_of(entry, where)})\n"
     return Program(
         name=directives.get("name", name),
@@ -93,11 +97,30 @@ def _parse(source: str, where: str) -> ast.Module:
     if len(source) > MAX_SOURCE_BYTES:
         raise ProgramSyntaxError(f"{where}: too long", expected=f"at most {MAX_SOURCE_BYTES} characters")
     try:
-        return ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd escapes are no concern of whoever runs the program
+            return ast.parse(source)
     except SyntaxError as cause:
         raise ProgramSyntaxError(f"{where}:{cause.lineno or 1}:{cause.offset or 1}: {cause.msg}") from None
     except (ValueError, RecursionError, MemoryError) as cause:
         raise ProgramSyntaxError(f"{where}:1:1: {cause or 'nested too deeply'}") from None
+
+
+def _directives(source: str, where: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for match in _DIRECTIVE.finditer(source):
+        key, value = match.group(1), match.group(2)
+        allowed = _DIRECTIVES.get(key)
+        if allowed is None or (allowed and value not in allowed):
+            line = source.count("\n", 0, match.start()) + 1
+            expected = " or ".join(allowed if allowed else _DIRECTIVES)
+            raise ProgramError(f"{where}:{line}:1: # dicem: {key}", expected=expected, got=value if allowed else key)
+        found[key] = value
+    return found
+
+
+def _at(where: str, node: Function | ast.Import | ast.ImportFrom) -> str:
+    return f"{where}:{node.lineno}:{node.col_offset + 1}"
 
 
 def _entry(tree: ast.Module, where: str) -> Function:
@@ -106,10 +129,10 @@ def _entry(tree: ast.Module, where: str) -> Function:
     if len(named) == 1:
         return named[0]
     if len(named) > 1:
-        raise ProgramError(f"{where}:{named[1].lineno}: two entry functions", got=", ".join(n.name for n in named))
+        raise ProgramError(f"{_at(where, named[1])}: two entry functions", got=", ".join(n.name for n in named))
     have = ", ".join(node.name for node in functions) or "no function at all"
     raise ProgramError(
-        f"{where}: no entry function", expected="a function execute_command(image)", got=have,
+        f"{where}:1:1: no entry function", expected="a function execute_command(image)", got=have,
         todo="Name the function that takes the frame execute_command.",
     )  # fmt: skip
 
@@ -125,8 +148,9 @@ def _call_of(entry: Function, where: str) -> str:
         or any(d is None for d in arguments.kw_defaults)
     ):
         raise ProgramError(
-            f"{where}:{entry.lineno}: {entry.name} takes {ast.unparse(arguments) or 'nothing'}",
+            f"{_at(where, entry)}: {entry.name} cannot be called with a frame",
             expected="one parameter: image, image_patch, video or image_filename",
+            got=", ".join(a.arg for a in arguments.posonlyargs + arguments.args + arguments.kwonlyargs) or "none",
         )
     name = arguments.args[0].arg
     if name.endswith("patch"):
@@ -144,11 +168,13 @@ def _calls(node: ast.AST, name: str) -> bool:
     return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(node))
 
 
-def _resolve_imports(source: str, tree: ast.Module) -> str:
-    """The source with imports of the prelude's modules replaced, every other character where it was."""
+def _resolve_imports(source: str, tree: ast.Module, where: str) -> str:
+    """The source with imports of the prelude's modules replaced, every other line where it was."""
     lines = source.encode().splitlines(keepends=True)
-    for node in reversed([n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]):
-        replacement = _import_as_assignment(node)
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    # From the end, because what is replaced moves what comes after it.
+    for node in sorted(imports, key=lambda n: (n.lineno, n.col_offset), reverse=True):
+        replacement = _import_as_assignment(node, where)
         if replacement is None:
             continue
         first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
@@ -157,8 +183,11 @@ def _resolve_imports(source: str, tree: ast.Module) -> str:
     return b"".join(lines).decode()
 
 
-def _import_as_assignment(node: ast.Import | ast.ImportFrom) -> str | None:
-    """What an import of a prelude module becomes; None leaves it as it is."""
+def _import_as_assignment(node: ast.Import | ast.ImportFrom, where: str) -> str | None:
+    """What an import of a prelude module becomes; None leaves it as it is.
+
+    :raises ProgramSyntaxError: a star: it would not say which names it binds
+    """
     parts = []
     if isinstance(node, ast.Import):
         for alias in node.names:
@@ -169,6 +198,8 @@ def _import_as_assignment(node: ast.Import | ast.ImportFrom) -> str | None:
         changed = any(alias.name in _MODULES for alias in node.names)
     else:
         changed = node.level == 0 and node.module in _MODULES
+        if changed and any(alias.name == "*" for alias in node.names):
+            raise ProgramSyntaxError(f"{_at(where, node)}: import *", todo=f"Name what you need of {node.module}.")
         for alias in node.names:
             origin = _MODULES.get(f"{node.module}.{alias.name}") or f"{_MODULES.get(node.module or '')}.{alias.name}"
             parts.append(f"{alias.asname or alias.name} = {origin}")

@@ -6,6 +6,8 @@
     gps.csv           t_s,lat,lon[,accuracy_m]
     truth.jsonl       what is really there, for rendered recordings
 
+Times are seconds since 1970-01-01, UTC.  No path may lead out of the folder.
+
 A folder of photographs without a `recording.yaml` is a recording too: images in the order of their names, stamped by
 their EXIF date or one a second, with `gps.csv` and `imu.csv` beside them where there are any.
 """
@@ -17,14 +19,15 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from PIL import Image
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from . import images
 from .camera import Attitude, Calibration, Strict
@@ -36,7 +39,26 @@ from .types import FrameInfo, Id, Pose
 MAX_GAP_S = 2.0
 """Pose is interpolated over gaps up to this; over longer ones it is unknown."""
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_EXIF_DATE = 0x9003
+_EXIF_DATE, _EXIF_OFFSET = 0x9003, 0x9011
+_END_OF_TIME = 253402300799.0
+_BOUNDS = {
+    "t_s": (0.0, _END_OF_TIME),
+    "lat": (-90.0, 90.0),
+    "lon": (-180.0, 180.0),
+    "accuracy_m": (0.0, math.inf),
+    "roll_deg": (-180.0, 180.0),
+    "pitch_deg": (-90.0, 90.0),
+}
+
+
+def _inside(path: str) -> str:
+    if not path or "\0" in path or Path(path).is_absolute() or ".." in Path(path).parts:
+        raise ValueError("must lie in the recording's folder")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+"""A path relative to the recording, that does not leave it."""
 
 
 class Origin(Strict):
@@ -52,9 +74,9 @@ class CameraEntry(Strict):
     """The camera of a recording."""
 
     id: Id = "front"
-    images: str = "camera"
+    images: Inside = "camera"
     """folder of the images"""
-    index: str = "camera.csv"
+    index: Inside = "camera.csv"
     """which image was taken when"""
     rate_hz: Annotated[float, Field(gt=0, le=1000)] = 1.0
     calibration: Calibration | None = None
@@ -76,9 +98,9 @@ class Manifest(Strict):
     origin: Origin = Origin(kind="recorded")
     vehicle: Id = "boat-1"
     camera: CameraEntry = CameraEntry()
-    imu: str | None = None
-    gps: str | None = None
-    truth: str | None = None
+    imu: Inside | None = None
+    gps: Inside | None = None
+    truth: Inside | None = None
     clock: ClockEntry = ClockEntry()
 
 
@@ -115,9 +137,12 @@ class Track:
         return {name: self._mix(name, c[right - 1], c[right], share) for name, c in self.columns.items()}
 
     def _mix(self, name: str, a: float, b: float, share: float) -> float:
-        if name in self.angles:
-            return (a + (((b - a + 180) % 360) - 180) * share) % 360
-        return a + (b - a) * share
+        if name not in self.angles:
+            return a + (b - a) * share
+        turned = a + (((b - a + 180) % 360) - 180) * share
+        if name == "lon" and not -180 <= turned <= 180:  # over the antimeridian
+            return (turned + 180) % 360 - 180
+        return turned
 
 
 @dataclass
@@ -164,14 +189,13 @@ class Recording:
 
     def _read(self, sequence: int, t_s: float, file: Path) -> RecordedFrame:
         data = file.read_bytes()
-        _, width, height = images.probe(data)
+        height, width, _ = images.decode(data, max_pixels=self.max_pixels).shape  # upright, as everybody will see it
         calibration = self.manifest.camera.calibration
         if calibration is not None and (width, height) != (calibration.width, calibration.height):
             raise ImageError(
                 "the image is not as the calibration says", expected=f"{calibration.width} x {calibration.height}",
                 got=f"{width} x {height}",
             )  # fmt: skip
-        images.decode(data, max_pixels=self.max_pixels)
         info = FrameInfo(
             camera=self.manifest.camera.id,
             sequence=sequence,
@@ -196,7 +220,9 @@ class Recording:
             lon=fix["lon"] if fix else None,
             position_unc_m=fix.get("accuracy_m") if fix else None,
             attitude=Attitude(
-                roll_deg=tilt["roll_deg"], pitch_deg=tilt["pitch_deg"], heading_deg=tilt["heading_deg"] % 360
+                roll_deg=tilt["roll_deg"],
+                pitch_deg=tilt["pitch_deg"],
+                heading_deg=tilt["heading_deg"] % 360 % 360,  # twice: a hair below 0 gives 360.0 at first
             )
             if tilt
             else None,
@@ -208,22 +234,22 @@ def open_recording(path: Path) -> Recording:
 
     :raises RecordingError: missing, no folder, no images, or a file of it cannot be read; says which, and the line
     """
-    if not path.exists():
+    if not os.path.exists(path):  # pathlib's own raises for a name that is too long or a folder that is closed
         raise RecordingError(
             f"recording {path} does not exist",
             todo="Give a recording folder, or render one with `dicem scenes render`.",
         )
     if not path.is_dir():
         raise RecordingError(f"recording {path} is no folder", expected="a folder with recording.yaml or images")
-    if (path / "recording.yaml").exists():
+    if os.path.exists(path / "recording.yaml"):
         raw = read_yaml(path / "recording.yaml", error=RecordingError, what="recording")
         manifest = parse_config(Manifest, raw, where=str(path / "recording.yaml"), error=RecordingError)
         index = _camera_index(path, manifest)
     else:
         manifest = Manifest(
             name=path.name,
-            gps="gps.csv" if (path / "gps.csv").exists() else None,
-            imu="imu.csv" if (path / "imu.csv").exists() else None,
+            gps="gps.csv" if os.path.exists(path / "gps.csv") else None,
+            imu="imu.csv" if os.path.exists(path / "imu.csv") else None,
         )
         index = _photographs(path)
     if not index:
@@ -254,8 +280,12 @@ def _camera_index(path: Path, manifest: Manifest) -> list[tuple[float, Path]]:
         t_s = _number(row, "t_s", where)
         if t_s <= last:
             raise RecordingError(f"{where}: time does not go forward", expected=f"more than {last}", got=str(t_s))
-        if Path(row["file"]).name != row["file"]:
-            raise RecordingError(f"{where}: an image file lies outside the recording", got=repr(row["file"])[:80])
+        if row["file"] in ("", "..") or "\0" in row["file"] or Path(row["file"]).name != row["file"]:
+            raise RecordingError(
+                f"{where}: no image file of this recording",
+                expected=f"the name of a file in {manifest.camera.images}/",
+                got=repr(row["file"])[:80],
+            )
         last = t_s
         index.append((t_s, folder / row["file"]))
     return index
@@ -263,27 +293,34 @@ def _camera_index(path: Path, manifest: Manifest) -> list[tuple[float, Path]]:
 
 def _photographs(path: Path) -> list[tuple[float, Path]]:
     """Images by name; stamped by EXIF where every one has a date of its own, else one a second."""
-    folder = path / "camera" if (path / "camera").is_dir() else path
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in _SUFFIXES and f.is_file())
+    folder = path / "camera" if os.path.isdir(path / "camera") else path
+    try:
+        named = [f for f in folder.iterdir() if f.suffix.lower() in _SUFFIXES and not f.name.startswith(".")]
+        files = sorted(f for f in named if f.is_file())
+    except OSError as cause:
+        raise RecordingError(f"{folder} cannot be read", got=str(cause)) from None
     dates = [_exif_time(file) for file in files]
     if files and all(d is not None for d in dates) and len(set(dates)) == len(dates):
         return sorted((d, f) for d, f in zip(dates, files, strict=True) if d is not None)
-    gps = _track(path / "gps.csv", ("lat", "lon")) if (path / "gps.csv").exists() else None
+    gps = _track(path / "gps.csv", ("lat", "lon")) if os.path.exists(path / "gps.csv") else None
     start = gps.times[0] if gps else 0.0
     return [(start + i, file) for i, file in enumerate(files)]
 
 
 def _exif_time(file: Path) -> float | None:
+    """When it was taken; a camera that does not say its offset from UTC is taken to run on UTC."""
     try:
         with Image.open(io.BytesIO(file.read_bytes()), formats=("JPEG", "PNG", "WEBP")) as image:
-            text = image.getexif().get_ifd(0x8769).get(_EXIF_DATE)
-        return datetime.strptime(str(text), "%Y:%m:%d %H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+            exif = image.getexif().get_ifd(0x8769)
+        text = f"{exif.get(_EXIF_DATE)} {exif.get(_EXIF_OFFSET) or '+00:00'}"
+        taken = datetime.strptime(text, "%Y:%m:%d %H:%M:%S %z").timestamp()
     except Exception:  # a photograph without a usable date is an ordinary one, whatever Pillow says of it
         return None
+    return taken if 0 <= taken <= _END_OF_TIME else None
 
 
 def _track(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Track:
-    rows = _rows(path, ("t_s", *needed))
+    rows = _rows(path, ("t_s", *needed), optional)
     names = [*needed, *(name for name in optional if name in rows[0][1])]
     table: dict[float, list[float]] = {}
     for line, row in rows:
@@ -291,25 +328,25 @@ def _track(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) 
         table[_number(row, "t_s", where)] = [_number(row, name, where) for name in names]
     times = sorted(table)
     columns = {name: [table[t][i] for t in times] for i, name in enumerate(names)}
-    return Track(times, columns, frozenset({"heading_deg"}))
+    return Track(times, columns, frozenset({"heading_deg", "lon"}))
 
 
-def _rows(path: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+def _rows(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file with their line numbers."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as cause:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), skipinitialspace=True)
+        missing = [name for name in needed if name not in (reader.fieldnames or ())]
+        rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise RecordingError(f"{path} cannot be read", got=str(cause)) from None
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in needed if name not in (reader.fieldnames or ())]
     if missing:
         raise RecordingError(f"{path}:1: column {missing[0]} is missing", expected=",".join(needed))
-    rows = [(reader.line_num, row) for row in reader]
     if not rows:
         raise RecordingError(f"{path}: no rows", expected="at least one")
+    used = [*needed, *(name for name in optional if name in rows[0][1])]
     for line, row in rows:
-        if any(row[name] is None for name in needed):
-            raise RecordingError(f"{path}:{line}: the row is cut off", expected=",".join(needed))
+        if any(row[name] is None for name in used):
+            raise RecordingError(f"{path}:{line}: the row is cut off", expected=",".join(used))
     return rows
 
 
@@ -320,19 +357,24 @@ def _number(row: dict[str, str], name: str, where: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise RecordingError(f"{where}: {name} is no number", got=repr(row[name])[:40])
+    low, high = _BOUNDS.get(name, (-math.inf, math.inf))
+    if not low <= value <= high:
+        raise RecordingError(f"{where}: {name} is out of bounds", expected=f"{low:g} to {high:g}", got=row[name][:40])
     return value
 
 
 def _truth(path: Path) -> dict[str, dict[str, Any]]:
     truth = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a JSON string may hold what splitlines splits at
     except (OSError, UnicodeDecodeError) as cause:
         raise RecordingError(f"{path} cannot be read", got=str(cause)) from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             entry = json.loads(line)
             truth[entry["file"]] = entry
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise RecordingError(f"{path}:{number}: no line of truth", expected='{"file", "objects", ...}') from None
     return truth

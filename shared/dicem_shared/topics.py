@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from .errors import MessageError
 
@@ -21,9 +21,12 @@ ROOT = "dicem/v1"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 
 Kind = Literal["status", "event", "telemetry", "cmd", "config"]
+_PLAIN = frozenset(get_args(Kind))
+_NAMED = frozenset({"deploy", "req", "res"})
 QOS: dict[str, int] = {"telemetry": 0}
 """QoS by the topic's kind; what is not named here is sent at QoS 1."""
 RETAINED = frozenset({"status", "config", "deploy"})
+_SHAPE = f"{ROOT}/<fleet>/<vehicle>/<kind>, where deploy, req and res have a /<name> and no other kind has"
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,15 @@ def check_id(value: str, what: str) -> str:
 
 
 def topic(fleet: str, vehicle: str, kind: str, name: str = "") -> str:
-    """The topic as text, every part checked."""
+    """The topic as text, every part checked.
+
+    :raises MessageError: a part that cannot stand in a topic, no such kind, or a name too many or too few
+    """
     check_id(fleet, "fleet"), check_id(vehicle, "vehicle")
     if name:
         check_id(name, "name")
+    if kind not in (_NAMED if name else _PLAIN):
+        raise MessageError("no such topic", expected=_SHAPE, got=repr(f"{kind}/{name}")[:80])
     return str(Topic(fleet, vehicle, kind, name))
 
 
@@ -66,10 +74,13 @@ def parse(text: str) -> Topic:
     :raises MessageError: not one of ours
     """
     parts = text.split("/")
-    if len(parts) not in (5, 6) or "/".join(parts[:2]) != ROOT or not all(_ID.match(p) for p in parts[2:]):
-        raise MessageError(
-            "not a dicem topic", expected=f"{ROOT}/<fleet>/<vehicle>/<kind>[/<name>]", got=repr(text[:128])
-        )
+    if (
+        len(parts) not in (5, 6)
+        or "/".join(parts[:2]) != ROOT
+        or not all(_ID.match(part) for part in parts[2:])
+        or parts[4] not in (_PLAIN if len(parts) == 5 else _NAMED)
+    ):
+        raise MessageError("not a dicem topic", expected=_SHAPE, got=repr(text[:128]))
     return Topic(*parts[2:])
 
 

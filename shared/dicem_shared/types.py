@@ -6,9 +6,10 @@ a blob store.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
 
 from .camera import Attitude, Calibration, Strict
 
@@ -23,20 +24,46 @@ BlobId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of an encoded image, in hex."""
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels; x, y is the top-left corner."""
+Lat = Annotated[float, Field(ge=-90, le=90)]
+Lon = Annotated[float, Field(ge=-180, le=180)]
+Utc = Annotated[float, Field(ge=0, le=253402300799)]
+"""Seconds since 1970-01-01, UTC; to the end of the year 9999, the last that has a calendar date."""
+
+
+def is_finite(value: Any) -> bool:
+    """False where a plain value holds NaN or an infinity: JSON has neither."""
+    match value:
+        case float():
+            return math.isfinite(value)
+        case dict():
+            return all(map(is_finite, value.values()))
+        case list() | tuple():
+            return all(map(is_finite, value))
+    return True
+
+
+def _finite(value: Any) -> Any:
+    if not is_finite(value):
+        raise ValueError("holds a number that is not finite")
+    return value
+
+
+Plain = Annotated[Any, AfterValidator(_finite)]
+"""What a program or a function gives: text, finite numbers, True, False, None, lists and dicts of these."""
 
 
 class Handle(Strict):
     """A patch: which encoded image, and which box of it."""
 
     blob: BlobId
-    box: Annotated[tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt], Field()]
+    box: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
 
 
 class Pose(Strict):
     """Where the vehicle was, and how it lay (WGS 84)."""
 
-    lat: Annotated[float, Field(ge=-90, le=90)] | None = None
-    lon: Annotated[float, Field(ge=-180, le=180)] | None = None
+    lat: Lat | None = None
+    lon: Lon | None = None
     position_unc_m: NonNegativeFloat | None = None
     """95 % radius"""
     attitude: Attitude | None = None
@@ -50,8 +77,7 @@ class FrameInfo(Strict):
 
     camera: Id
     sequence: NonNegativeInt
-    t_utc: float
-    """seconds since 1970-01-01, UTC"""
+    t_utc: Utc
     t_unc_s: NonNegativeFloat = 0.0
     clock_source: str = "system"
     blob: BlobId
@@ -88,7 +114,7 @@ class Request(Strict):
     program: str
     frame: FrameInfo
     function: str
-    params: dict[str, Any]
+    params: dict[str, Plain]
     blobs: tuple[ShippedBlob, ...] = ()
     deadline_utc: float
     priority: Annotated[int, Field(ge=0, le=9)] = 5
@@ -121,7 +147,7 @@ class Reply(Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     call_id: str
     attempt: int = 1
-    result: Any = None
+    result: Plain = None
     failure: Failure | None = None
     model: ModelId | None = None
     site: Site = "cloud"
@@ -144,20 +170,20 @@ class Observation(Strict):
 
     id: str
     track_id: str | None = None
-    lat: float | None = None
-    lon: float | None = None
+    lat: Lat | None = None
+    lon: Lon | None = None
     pos_unc_m: NonNegativeFloat | None = None
     """95 % radius"""
     pos_method: str | None = None
-    vehicle_lat: float | None = None
-    vehicle_lon: float | None = None
-    heading_true: float | None = None
+    vehicle_lat: Lat | None = None
+    vehicle_lon: Lon | None = None
+    heading_true: Annotated[float, Field(ge=0, lt=360)] | None = None
     distance_m: NonNegativeFloat | None = None
     distance_unc_m: NonNegativeFloat | None = None
     class_: Annotated[str | None, Field(alias="class")] = None
     code: Code | None = None
     material: str | None = None
-    facts: dict[str, Any] = {}
+    facts: dict[str, Plain] = {}
     """question or property -> answer"""
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     bbox: Box
@@ -190,10 +216,10 @@ class Answer(Strict):
     status: Status
     source: Source
     reason: str = ""
-    t_utc: float
+    t_utc: Utc
     t_unc_s: NonNegativeFloat = 0.0
     clock_source: str = "system"
-    value: Any = None
+    value: Plain = None
     printed: str = ""
     observations: tuple[Observation, ...] = ()
     latency_s: NonNegativeFloat = 0.0

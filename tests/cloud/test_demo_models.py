@@ -117,7 +117,8 @@ def test_a_distance_is_that_of_the_foot(held_out: list[tuple[Pixels, list[Truth]
     network = OnnxDepth(MODELS / "depth")
     image = held_out[0][0]
     metres = network.depth_map(image)
-    assert (metres.shape, metres.dtype) == (image.shape[:2], np.float32)
+    assert metres.shape == image.shape[:2]
+    assert metres.dtype == np.float32
     assert metres[470].max() < metres[300].min() < metres[200].min()
     assert network.distance(image, (300, 380, 40, 20)) == pytest.approx(float(np.median(metres[399, 310:330])))
 

@@ -111,6 +111,7 @@ def save(model: Any, folder: Path) -> None:
     torch, transformers = library("torch"), library("transformers")
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)
     kind = transformers.DepthAnythingForDepthEstimation
     model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     processor = transformers.DPTImageProcessor(

@@ -214,6 +214,7 @@ def save(model: Any, folder: Path) -> None:
     torch, transformers, tokenizers = library("torch"), library("transformers"), library("tokenizers")
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)
     model = transformers.Blip2ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     vocab = vocabulary()
     raw = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocab, unk_token="<unk>"))
