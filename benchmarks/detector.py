@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from dicem_shared.detector.model import Detector
 from dicem_shared.detector.letterbox import Letterbox
+from dicem_shared.detector.model import Detector
 from dicem_shared.errors import DicemError
 from dicem_shared.images import Pixels
 

@@ -45,7 +45,9 @@ def strip(result: Result) -> Image.Image:
 def pick(result: Result, label: str) -> RecordedFrame:
     """The frame of that label with the longest answer that is right in kind."""
     frames = [f for f in result.frames if f.truth and f.truth["label"] == label]
-    return max(frames, key=lambda f: len(result.answers["split"][f.info.sequence].observations) * 10 + f.info.sequence / 1e3)
+    return max(
+        frames, key=lambda f: len(result.answers["split"][f.info.sequence].observations) * 10 + f.info.sequence / 1e3
+    )
 
 
 def annotated(frame: RecordedFrame, answer: Answer) -> Image.Image:

@@ -47,7 +47,10 @@ def python310() -> str | None:
     """A Python 3.10 that can make virtual environments, wherever people install them."""
     found = [shutil.which("python3.10"), *sorted(map(str, Path.home().glob(".pyenv/versions/3.10*/bin/python3.10")))]
     for path in found:
-        if path and subprocess.run([path, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
+        if (
+            path
+            and subprocess.run([path, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0
+        ):
             return path
     return None
 
@@ -72,5 +75,7 @@ def test_the_vehicle_runs_on_python_310() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "No litter found in the image."
     for heavy in ("torch", "fastapi", "transformers"):
-        absent = subprocess.run([str(home / "bin" / "python"), "-c", f"import {heavy}"], capture_output=True, check=False)
+        absent = subprocess.run(
+            [str(home / "bin" / "python"), "-c", f"import {heavy}"], capture_output=True, check=False
+        )
         assert absent.returncode != 0, f"a vehicle must not get {heavy}"

@@ -46,6 +46,7 @@ def serve(config: CloudConfig) -> None:
             typer.echo(notice, err=True)
         gateway = make_gateway(config, SystemClock())
         app = create_app(gateway, config)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _terminate)
         if config.broker is not None:
             from .worker import Worker

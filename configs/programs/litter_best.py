@@ -4,8 +4,6 @@
 #
 # What the compiler is to make of the published serial program: every depth starts at once, each is computed once, both
 # questions go out together about one crop.  Written by hand until then.
-import hermod
-
 
 async def execute_command(image):
     image_patch = ImagePatch(image)

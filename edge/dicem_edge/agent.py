@@ -7,12 +7,14 @@ clock.  All callbacks must come on one thread.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dicem_shared.clock import Clock
-from dicem_shared.errors import DicemError
+from dicem_shared.errors import CallTimeout, DicemError, ImageError, InvalidCall
 from dicem_shared.ids import answer_id
 from dicem_shared.implementations import Implementation, Work
 from dicem_shared.observations import observe
@@ -23,6 +25,8 @@ from dicem_shared.transport import CallTransport, Traffic
 from dicem_shared.types import Answer, Box, Cost, Failure, Reply, Request, Site, Source
 
 from .shipping import LoadedFrame, Shipper
+
+log = logging.getLogger(__name__)
 
 OnAnswer = Callable[[Answer], None]
 
@@ -54,8 +58,8 @@ class _Task:
 
     frame: LoadedFrame
     run: Run
-    started: float
     on_answer: OnAnswer
+    started: Counter[str] = field(default_factory=Counter)
     sites: set[Site] = field(default_factory=set)
     cached: int = 0
     up: int = 0
@@ -63,6 +67,9 @@ class _Task:
     cloud_s: float = 0.0
     usd: float = 0.0
     shipped: dict[Box, str] = field(default_factory=dict)
+    to_start: deque[ProgramCall] = field(default_factory=deque)
+    to_deliver: deque[tuple[int, Outcome]] = field(default_factory=deque)
+    in_step: bool = False
     done: bool = False
 
 
@@ -84,41 +91,72 @@ class Agent:
         self.config, self._interpreter, self._functions = config, interpreter, functions
         self._executor, self._transport, self._shipper, self._clock = executor, transport, shipper, clock
         self._local_site = local_site
+        self._queue: deque[tuple[Program, LoadedFrame, OnAnswer]] = deque()
+        self._under_way = 0
+        self._taking = False
 
     def submit(self, program: Program, frame: LoadedFrame, on_answer: OnAnswer) -> None:
-        """Run `program` on `frame`; `on_answer` comes once, perhaps before this returns."""
-        context = Context(self.config.vehicle, frame.info, self.config.vocabulary)
-        run = self._interpreter.start(program, context)
-        task = _Task(frame, run, self._clock.monotonic(), on_answer)
-        self._proceed(task)
+        """Run `program` on `frame`; `on_answer` comes once, perhaps before this returns.
 
-    # One step of a run: start what it asked for, or finish
+        Frames beyond what the interpreter runs at once wait for their turn.
+        """
+        self._queue.append((program, frame, on_answer))
+        self._take()
+
+    def _take(self) -> None:
+        """Begin what waits, as far as there is room."""
+        if self._taking:
+            return  # a run has ended at once, in the loop below
+        self._taking = True
+        try:
+            while self._queue and self._under_way < self._interpreter.max_runs:
+                program, frame, on_answer = self._queue.popleft()
+                context = Context(self.config.vehicle, frame.info, self.config.vocabulary)
+                run = self._interpreter.start(program, context)
+                self._under_way += 1
+                first = run.step.calls if isinstance(run.step, Waiting) else ()
+                self._proceed(_Task(frame, run, on_answer, to_start=deque(first)))
+        finally:
+            self._taking = False
+
+    # One step of a run after the other: start what it asked for, hand it what has ended
 
     def _proceed(self, task: _Task) -> None:
+        task.in_step = True
         step = task.run.step
-        if isinstance(step, Waiting):
-            for call in step.calls:
-                if not task.done:  # a call that fails at once may have ended the run
-                    self._start(task, call)
-        elif not task.done:
+        while isinstance(step, Waiting) and (task.to_start or task.to_deliver):
+            if task.to_start:
+                self._start(task, task.to_start.popleft())
+            else:
+                step = task.run.resume([task.to_deliver.popleft()])
+                task.to_start.extend(step.calls if isinstance(step, Waiting) else ())
+        task.in_step = False
+        if not isinstance(step, Waiting):
             task.done = True
+            self._under_way -= 1
             self._shipper.forget(task.frame.info)
             task.on_answer(self._answer(task, step))
+            self._take()
 
     def _settle(self, task: _Task, call: ProgramCall, outcome: Outcome) -> None:
         if task.done:
             return  # withdrawn: the program ended without it
         if outcome.site is not None:
             task.sites.add(outcome.site)
-        task.run.resume([(call.number, outcome)])
-        self._proceed(task)
+        task.to_deliver.append((call.number, outcome))
+        if not task.in_step:
+            self._proceed(task)
 
     def _start(self, task: _Task, call: ProgramCall) -> None:
+        task.started[call.function] += 1
         site = call.site or self.config.placement.get(call.function) or self._default_site(call.function)
-        if site == self._local_site:
-            self._start_here(task, call)
-        else:
-            self._start_there(task, call)
+        try:
+            if site == self._local_site:
+                self._start_here(task, call)
+            else:
+                self._start_there(task, call)
+        except DicemError as cause:  # a frame that cannot be decoded, a crop that cannot be encoded, a full outbox
+            self._settle(task, call, Outcome(failure=failure_of(call.function, cause)))
 
     def _default_site(self, function: str) -> Site:
         return self._local_site if function in self._functions else "cloud"
@@ -164,9 +202,9 @@ class Agent:
             priority=call.priority,
             reply_topic=self.config.reply_topic,
         )
+        self._send(task, call, request)
         for blob in request.blobs:
             task.shipped[blob.source.box] = blob.blob
-        self._send(task, call, request)
 
     def _send(self, task: _Task, call: ProgramCall, request: Request) -> None:
         def replied(reply: Reply, traffic: Traffic) -> None:
@@ -175,18 +213,19 @@ class Agent:
             task.cloud_s += reply.compute_s
             task.usd += reply.price_usd
             task.cached += reply.cached
-            if reply.failure is not None and reply.failure.blob_missing and request.attempt == 1:
-                again = {"attempt": request.attempt + 1, "blobs": self._shipper.repack(request.blobs)}
-                self._send(task, call, request.model_copy(update=again))
-                return
             outcome = Outcome(result=reply.result, failure=reply.failure, model=reply.model, site=reply.site)
+            if reply.failure is not None and reply.failure.blob_missing and request.attempt == 1 and not task.done:
+                try:
+                    blobs = self._shipper.repack(task.frame, request.blobs)
+                    self._send(task, call, request.model_copy(update={"attempt": 2, "blobs": blobs}))
+                    return
+                except DicemError as cause:
+                    outcome = Outcome(failure=failure_of(call.function, cause))
             self._settle(task, call, outcome)
 
         assert self._transport is not None
-        try:
-            self._transport.send(request, replied)
-        except DicemError as cause:
-            self._settle(task, call, Outcome(failure=Failure(kind="RuntimeError", message=str(cause))))
+        self._transport.send(request, replied)
+        self._shipper.mark_sent(request.blobs)
 
     # The answer
 
@@ -197,9 +236,6 @@ class Agent:
             survey=self.config.survey, vehicle=self.config.vehicle, camera=info.camera, sequence=info.sequence,
             program=run.program.id,
         )  # fmt: skip
-        counts: dict[str, int] = {}
-        for call in made:
-            counts[call.function] = counts.get(call.function, 0) + 1
         return Answer(
             id=id_,
             survey_id=self.config.survey,
@@ -208,7 +244,7 @@ class Agent:
             frame=info.sequence,
             program_id=run.program.id,
             status="final" if isinstance(step, Finished) else "failed",
-            source=source_of(task.sites, task.cached, len(made), self._local_site),
+            source=source_of(task.sites, task.cached, task.started.total(), self._local_site),
             reason="" if isinstance(step, Finished) else str(step.error),
             t_utc=info.t_utc,
             t_unc_s=info.t_unc_s,
@@ -217,7 +253,9 @@ class Agent:
             printed=step.printed,
             observations=observe(id_, info, made, run.outcomes, task.shipped),
             latency_s=max(0.0, self._clock.utc() - info.t_utc),
-            cost=Cost(bytes_up=task.up, bytes_down=task.down, cloud_s=task.cloud_s, usd=task.usd, calls=counts),
+            cost=Cost(
+                bytes_up=task.up, bytes_down=task.down, cloud_s=task.cloud_s, usd=task.usd, calls=dict(task.started)
+            ),
         )
 
 
@@ -247,12 +285,23 @@ def open_patch(box: Sequence[int], frame: LoadedFrame) -> Patch:
 
 def outcome_of(implementation: Implementation, work: Work, result: Any, site: Site) -> Outcome:
     """What a local function gave, in the terms of a run."""
-    if isinstance(result, DicemError):
-        return Outcome(failure=Failure(kind="ValueError", message=str(result)), site=site)
     if isinstance(result, Exception):
-        return Outcome(failure=Failure(kind="RuntimeError", message=f"{type(result).__name__}: {result}"), site=site)
+        return Outcome(failure=failure_of(implementation.spec.name, result), site=site)
     try:
         checked = implementation.spec.check_result(result)
-    except DicemError as cause:
+    except DicemError as cause:  # the function's fault, not the caller's
         return Outcome(failure=Failure(kind="RuntimeError", message=str(cause)), site=site)
     return Outcome(result=checked, model=implementation.model_for(work), site=site)
+
+
+def failure_of(function: str, error: Exception) -> Failure:
+    """Why a call has no result, as the gateway would put it: a program cannot tell from it where the call ran."""
+    if not isinstance(error, DicemError):
+        log.error("%s failed", function, exc_info=error)
+        return Failure(kind="RuntimeError", message=f"{function} failed ({type(error).__name__})")
+    kind: Literal["RuntimeError", "TimeoutError", "ValueError"] = "RuntimeError"
+    if isinstance(error, (InvalidCall, ImageError)):
+        kind = "ValueError"
+    elif isinstance(error, CallTimeout):
+        kind = "TimeoutError"
+    return Failure(kind=kind, message=str(error))

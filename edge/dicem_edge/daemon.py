@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class ThreadExecutor:
                 log.exception("%s failed", implementation.spec.name)
                 result = cause
             seconds = time.monotonic() - started
-            self._post(lambda done=on_done, r=result, s=seconds: done(r, s))  # type: ignore[misc]
+            self._post(partial(on_done, result, seconds))
 
 
 class Daemon:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from dicem_shared import images
 from dicem_shared.camera import Strict
+from dicem_shared.errors import ImageError
 from dicem_shared.ids import blob_id
 from dicem_shared.images import Pixels, Redactor
 from dicem_shared.types import Box, FrameInfo, Handle, ShippedBlob
@@ -50,45 +51,72 @@ class Shipper:
     redact: Redactor | None = None
     """runs on the pixels before they are encoded; nothing leaves without it where it is given"""
     _sent: set[str] = field(default_factory=set)
-    _encoded: dict[Handle, tuple[str, bytes, Handle]] = field(default_factory=dict)
+    _encoded: dict[Handle, tuple[str, bytes]] = field(default_factory=dict)
+    """by the part of the frame that they show"""
 
     def pack(
         self, frame: LoadedFrame, params: dict[str, Any], image_parameters: tuple[str, ...]
     ) -> tuple[ShippedBlob, ...]:
-        """The pixels that a call with these parameters needs at the other site."""
+        """The pixels that a call with these parameters needs at the other site.
+
+        :raises ImageError: the frame cannot be decoded, or the crop not encoded or redacted
+        """
         shipped: dict[str, ShippedBlob] = {}
         for name in image_parameters:
             if params.get(name) is not None:
-                blob, data, source = self._encode(frame, Handle.model_validate(params[name]))
+                source = self._source(Handle.model_validate(params[name]), frame.info)
+                blob, data = self._encode(frame, source)
                 known = self.config.once and blob in self._sent
                 shipped[blob] = ShippedBlob(blob=blob, source=source, data=None if known else data)
-                self._sent.add(blob)
         return tuple(shipped.values())
 
-    def repack(self, blobs: tuple[ShippedBlob, ...]) -> tuple[ShippedBlob, ...]:
-        """The same blobs with all their bytes, after the cloud said that it lacks one."""
-        data = {blob: data for blob, data, _ in self._encoded.values()}
-        return tuple(b.model_copy(update={"data": data.get(b.blob, b.data)}) for b in blobs)
+    def mark_sent(self, blobs: tuple[ShippedBlob, ...]) -> None:
+        """The transport has taken them: from now on they are named, not sent again."""
+        self._sent.update(blob.blob for blob in blobs)
+
+    def repack(self, frame: LoadedFrame, blobs: tuple[ShippedBlob, ...]) -> tuple[ShippedBlob, ...]:
+        """The same blobs with all their bytes, after the cloud said that it lacks one.
+
+        :raises ImageError: as `pack`
+        """
+        return tuple(b.model_copy(update={"data": self._encode(frame, b.source)[1]}) for b in blobs)
 
     def forget(self, frame: FrameInfo) -> None:
         """The frame is answered: its encoded crops are not needed any more."""
-        for handle in [h for h in self._encoded if h.blob == frame.blob]:
-            self._sent.discard(self._encoded.pop(handle)[0])
+        for source in [s for s in self._encoded if s.blob == frame.blob]:
+            self._sent.discard(self._encoded.pop(source)[0])
 
-    def _encode(self, frame: LoadedFrame, handle: Handle) -> tuple[str, bytes, Handle]:
-        """Blob id, bytes, and the part of the frame that they show."""
-        if handle not in self._encoded:
+    def _source(self, handle: Handle, frame: FrameInfo) -> Handle:
+        """The part of the frame that is shipped for a patch."""
+        if self.config.whole_frames:
+            return frame.handle
+        return Handle(blob=frame.blob, box=self._with_context(handle.box, frame))
+
+    def _encode(self, frame: LoadedFrame, source: Handle) -> tuple[str, bytes]:
+        """Blob id and bytes of a part of the frame."""
+        if source not in self._encoded:
             if self.config.whole_frames and self.redact is None:
-                self._encoded[handle] = (frame.info.blob, frame.data, frame.info.handle)
+                self._encoded[source] = (frame.info.blob, frame.data)
             else:
-                box = frame.info.handle.box if self.config.whole_frames else self._with_context(handle.box, frame.info)
-                x, y, width, height = box
+                x, y, width, height = source.box
                 pixels = frame.pixels[y : y + height, x : x + width]
                 if self.redact is not None:
-                    pixels = self.redact(pixels)
+                    pixels = self._redacted(pixels, self.redact)
                 data = images.encode(pixels, format=self.config.format, quality=self.config.quality)
-                self._encoded[handle] = (blob_id(data), data, Handle(blob=frame.info.blob, box=box))
-        return self._encoded[handle]
+                self._encoded[source] = (blob_id(data), data)
+        return self._encoded[source]
+
+    @staticmethod
+    def _redacted(pixels: Pixels, redact: Redactor) -> Pixels:
+        """A copy that has been through the redactor: the frame itself stays as it was for the models on board."""
+        try:
+            redacted = redact(pixels.copy())
+        except Exception as cause:
+            raise ImageError("the redactor failed: nothing is sent", got=f"{type(cause).__name__}: {cause}") from cause
+        shape = getattr(redacted, "shape", "no image")
+        if shape != pixels.shape:
+            raise ImageError("the redactor changed the size", expected=str(pixels.shape), got=str(shape))
+        return redacted
 
     def _with_context(self, box: Box, frame: FrameInfo) -> Box:
         x, y, width, height = box

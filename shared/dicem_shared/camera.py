@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 class Strict(BaseModel):
     """Frozen; an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Calibration(Strict):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from importlib.metadata import entry_points, version
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,22 +46,29 @@ def assemble() -> typer.Typer:
     return app
 
 
+class _Stopped(BaseException):
+    """Ctrl-C.  Not a KeyboardInterrupt: the command-line library would turn that into an exit code of its own."""
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _Stopped
+
+
 def main() -> None:
     """Run the command line.  An error is one line; exit code 2 for what the user can mend, 130 for Ctrl-C."""
-    debug = "--debug" in sys.argv
+    before = signal.signal(signal.SIGINT, _stop)
     try:
-        assemble()(standalone_mode=True)
+        assemble()()
     except DicemError as error:
-        if debug:
+        if "--debug" in sys.argv:
             traceback.print_exc()
         typer.echo(f"dicem: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except _Stopped:
         typer.echo("dicem: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":

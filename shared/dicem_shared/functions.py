@@ -187,7 +187,7 @@ def _fields(declared: Callable[..., Any], hints: dict[str, Any]) -> dict[str, An
         where = f"function {declared.__name__}: parameter {parameter.name}"
         if parameter.name not in hints:
             raise ConfigError(f"{where} has no type", todo="Annotate it.")
-        if parameter.name in RESERVED or parameter.name.startswith("_"):
+        if parameter.name in RESERVED or parameter.name.startswith(("_", "model_")):  # pydantic's own
             raise ConfigError(f"{where} has a reserved name", todo="Call it something else.")
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ConfigError(f"{where} is variadic", expected="parameters that each have a name")

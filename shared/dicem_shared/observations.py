@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .camera import water_point
+from .errors import InvalidCall
 from .horizon import horizon_uncertainty
 from .ids import observation_id
 from .runner import Outcome, ProgramCall
@@ -113,7 +114,10 @@ def _place(frame: FrameInfo, box: Box, distance_m: float | None) -> dict[str, An
     point = water_point(frame.calibration, pose.attitude, x + width / 2, y + height)
     if point is None or distance_m is None:
         return place
-    distance_unc_m = horizon_uncertainty(box, frame)
+    try:
+        distance_unc_m = horizon_uncertainty(box, frame)
+    except InvalidCall:  # calibrated at another size, or too far to tell: a distance from elsewhere stands alone
+        return place
     place["distance_unc_m"] = distance_unc_m
     if pose.lat is None or pose.lon is None:
         return place

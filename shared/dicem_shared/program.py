@@ -95,15 +95,17 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def _parse(source: str, where: str) -> ast.Module:
     if len(source) > MAX_SOURCE_BYTES:
-        raise ProgramSyntaxError(f"{where}: too long", expected=f"at most {MAX_SOURCE_BYTES} characters")
+        raise ProgramSyntaxError(f"{where}:1:1: too long", expected=f"at most {MAX_SOURCE_BYTES} characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd escapes are no concern of whoever runs the program
             return ast.parse(source)
     except SyntaxError as cause:
         raise ProgramSyntaxError(f"{where}:{cause.lineno or 1}:{cause.offset or 1}: {cause.msg}") from None
-    except (ValueError, RecursionError, MemoryError) as cause:
-        raise ProgramSyntaxError(f"{where}:1:1: {cause or 'nested too deeply'}") from None
+    except (RecursionError, MemoryError):
+        raise ProgramSyntaxError(f"{where}:1:1: nested too deeply") from None
+    except ValueError as cause:
+        raise ProgramSyntaxError(f"{where}:1:1: not text", got=str(cause)) from None
 
 
 def _directives(source: str, where: str) -> dict[str, str]:

@@ -179,7 +179,8 @@ class Recording:
             try:
                 frame = self._read(sequence, t_s, file)
             except (ImageError, OSError) as cause:
-                self.skipped.append(f"{file.name}: {cause}")
+                reason = cause.strerror if isinstance(cause, OSError) else str(cause)
+                self.skipped.append(f"{file.name}: {reason}")
                 continue
             good += 1
             yield frame

@@ -18,7 +18,7 @@ def roots() -> list[Path]:
 def find(given: str | Path, *places: str, suffix: str = "") -> Path | None:
     """The first that exists: the path as given, then each place of each root with the name, with and without suffix."""
     path = Path(given).expanduser()
-    if path.exists():
+    if os.path.exists(path):  # pathlib's own raises for a name that is too long or a folder that is closed
         return path
     if path.is_absolute():
         return None
@@ -26,7 +26,7 @@ def find(given: str | Path, *places: str, suffix: str = "") -> Path | None:
         for place in ("", *places):
             for name in (path.name + suffix if place else str(path), str(path)):
                 candidate = root / place / name
-                if candidate.exists():
+                if os.path.exists(candidate):
                     return candidate
     return None
 

@@ -14,7 +14,6 @@ outcome that was delivered is in `run.log`, and `run.replay(log)` brings a fresh
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,8 @@ import pydantic_monty as monty
 from pydantic import Field, ValidationError
 
 from .camera import Strict
-from .errors import ConfigError, InvalidCall, ProgramError, ProgramFailed, ProgramLimitError, ProgramSyntaxError
+from .crossing import explain, is_exception_name, plain_value, with_handles
+from .errors import ConfigError, InvalidCall, Overloaded, ProgramError, ProgramFailed, ProgramLimitError
 from .functions import Registry
 from .ids import call_id
 from .patches import check_handle
@@ -35,8 +35,7 @@ from .types import Failure, FrameInfo, Handle, ModelId, Site
 
 HOST_MODULE: Final = "_hermod_host"
 HOST_FUNCTIONS: Final = ("call", "call_sync", "functions", "new_promise", "await_promise", "resolve", "reject")
-PROGRAM_FEED: Final = "<python-input-2>"
-"""Monty's name for the third feed of a session: bootstrap, prelude, program."""
+DEADLOCK: Final = "deadlock: only promises are pending"
 
 
 class RunLimits(Strict):
@@ -49,6 +48,21 @@ class RunLimits(Strict):
     output_kb: Annotated[float, Field(gt=0, le=10_000)] = 64.0
     """printed text and returned value, each"""
     recursion: Annotated[int, Field(ge=10, le=1000)] = 200
+    """calls inside calls; as in CPython a RecursionError, which alone of all these can be caught"""
+
+    @property
+    def output_bytes(self) -> int:
+        """`output_kb` in bytes."""
+        return int(self.output_kb * 1024)
+
+
+class CallOptions(Strict):
+    """What a program may say of a call beside its parameters."""
+
+    site: Site | None = None
+    at: Annotated[str, Field(max_length=1000)] = ""
+    deadline_s: Annotated[float, Field(gt=0)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
 
 
 @dataclass(frozen=True)
@@ -116,16 +130,23 @@ class Context:
 
 
 class Interpreter:
-    """A pool of sandboxed workers.  Use as a context manager."""
+    """A pool of sandboxed workers.  Use as a context manager.
 
-    def __init__(self, registry: Registry, limits: RunLimits | None = None, *, workers: int = 1) -> None:
+    `workers` are kept warm; each run holds one, about 8 MB, from its start to its end, and at most `max_runs` can be
+    under way.
+    """
+
+    def __init__(
+        self, registry: Registry, limits: RunLimits | None = None, *, workers: int = 1, max_runs: int = 32
+    ) -> None:
         self.registry = registry
         self.limits = limits or RunLimits()
+        self.max_runs = max(workers, max_runs)
         grace = self.limits.cpu_s + 5
         self._pool = monty.Monty(
-            min_processes=workers, max_processes=max(workers, 8), request_timeout=grace, checkout_timeout=30
+            min_processes=workers, max_processes=self.max_runs, request_timeout=grace, checkout_timeout=1
         )
-        self._host = {HOST_MODULE: monty.ExternalModule({name: _unreachable for name in HOST_FUNCTIONS})}
+        self._host = {HOST_MODULE: monty.ExternalModule(dict.fromkeys(HOST_FUNCTIONS, _unreachable))}
 
     def __enter__(self) -> Interpreter:
         try:
@@ -141,6 +162,8 @@ class Interpreter:
         """A run that has gone as far as it can without results; its first step is `run.step`.
 
         The program's clock stands still at the frame's stamp, and its random numbers follow from program and frame.
+
+        :raises Overloaded: `max_runs` are under way
         """
         limits = self.limits
         session = self._pool.checkout(
@@ -202,7 +225,7 @@ class Run:
         self._occurrences: Counter[str] = Counter()
         self._blocked: monty.FunctionSnapshot | monty.FutureSnapshot | None = None
         self._blocked_on: int | None = None
-        self._printed = monty.CollectString(int(limits.output_kb * 1024))
+        self._printed = monty.CollectString(limits.output_bytes)
         self.step: Step = self._begin()
 
     @property
@@ -251,7 +274,10 @@ class Run:
     # The program's side
 
     def _begin(self) -> Step:
-        self._session.__enter__()
+        try:
+            self._session.__enter__()
+        except TimeoutError:
+            raise Overloaded("too many programs at once", retry_after_s=1.0, todo="Let some runs end first.") from None
         return self._guarded(self._feed)
 
     def _feed(self) -> Step:
@@ -285,7 +311,8 @@ class Run:
         while True:
             match snapshot:
                 case monty.MontyComplete():
-                    return Finished(plain_value(snapshot.output, self._limits), self._printed.output)
+                    value = plain_value(snapshot.output, self._limits, self.context.frame)
+                    return Finished(value, self._printed.output)
                 case monty.NameLookupSnapshot():
                     snapshot = snapshot.resume()
                 case monty.FunctionSnapshot(is_os_function=True):
@@ -297,14 +324,14 @@ class Run:
                     snapshot = snapshot.resume(answer)
                 case monty.FutureSnapshot():
                     results = self._results_for(snapshot)
+                    if not results and not self.pending:
+                        results = self._break_deadlock()
                     if not results:
                         return self._block(snapshot)
                     snapshot = snapshot.resume(results)
 
     def _block(self, snapshot: monty.FunctionSnapshot | monty.FutureSnapshot) -> Step:
         self._blocked = snapshot
-        if not self.pending:
-            raise ProgramFailed("deadlock: only promises are pending", exc_type="RuntimeError")
         new, self._progress.new = tuple(self._progress.new), []
         return Waiting(new)
 
@@ -317,8 +344,7 @@ class Run:
             answer = _settled(self._undelivered.pop(self._blocked_on))
             return self._advance(snapshot.resume(answer))
         assert isinstance(snapshot, monty.FutureSnapshot)
-        results = self._results_for(snapshot)
-        return self._advance(snapshot.resume(results)) if results else Waiting(())
+        return self._advance(snapshot)
 
     def _results_for(self, snapshot: monty.FutureSnapshot) -> dict[int, monty.ExternalSettledResult]:
         """What can be delivered of what the program awaits, in the order in which it arrived."""
@@ -331,65 +357,68 @@ class Run:
                 results[monty_id] = self._settled_promises.pop(monty_id)
         return results
 
-    # The host's side: what `_hermod_host` answers; None means that the program must wait
+    def _break_deadlock(self) -> dict[int, monty.ExternalSettledResult]:
+        """Nobody can supply what the program awaits: the oldest open promise fails.  The same rule as in CPython."""
+        if not self._promises:
+            raise ProgramFailed(DEADLOCK, exc_type="RuntimeError")
+        monty_id = self._promises.pop(min(self._promises))
+        return {monty_id: {"exc_type": "RuntimeError", "message": DEADLOCK}}
+
+    # The host's side: what `_hermod_host` answers; None means that the program must wait.  A hostile program can call
+    # it past `hermod`, so nothing about the arguments is taken for granted.
 
     def _host_call(self, snapshot: monty.FunctionSnapshot) -> monty.ExternalResult | None:
-        name = str(snapshot.function_name).removeprefix(f"{HOST_MODULE}.")
-        try:
-            match name:
-                case "call" | "call_sync":
-                    number = self._make_call(*snapshot.args)
-                    if name == "call_sync":
-                        self._blocked_on = number
-                        return None
-                    self._by_monty_id[snapshot.call_id] = number
-                    return {"future": ...}
-                case "functions":
-                    return {"return_value": [spec.resource() for spec in self._registry]}
-                case "new_promise":
-                    self._promise_count += 1
-                    return {"return_value": self._promise_count}
-                case "await_promise":
-                    self._promises[snapshot.args[0]] = snapshot.call_id
-                    return {"future": ...}
-                case "resolve":
-                    self._settle_promise(snapshot.args[0], {"return_value": snapshot.args[1]})
-                    return {"return_value": None}
-                case "reject":
-                    number, exc_type, message = snapshot.args
-                    self._settle_promise(number, {"exc_type": exc_type, "message": message})
-                    return {"return_value": None}
-        except InvalidCall as cause:
-            return {"exc_type": "ValueError", "message": str(cause)}
-        except (TypeError, ValueError) as cause:  # wrong number or kind of arguments to the host module
-            return {"exc_type": "TypeError", "message": f"hermod.{name}: {cause}"}
-        return {"exc_type": "NameError", "message": f"hermod has no {name}"}
+        module, _, name = str(snapshot.function_name).rpartition(".")
+        if module != HOST_MODULE:
+            return {"exc_type": "NameError", "message": f"name '{snapshot.function_name}' is not defined"}
+        match name, snapshot.args:
+            case "call" | "call_sync", (function, params, *options):
+                try:
+                    number = self._make_call(function, params, options)
+                except InvalidCall as cause:
+                    return {"exc_type": "ValueError", "message": str(cause)}
+                if name == "call_sync":
+                    self._blocked_on = number
+                    return None
+                self._by_monty_id[snapshot.call_id] = number
+                return {"future": ...}
+            case "functions", ():
+                return {"return_value": [spec.resource() for spec in self._registry]}
+            case "new_promise", ():
+                self._promise_count += 1
+                return {"return_value": self._promise_count}
+            case "await_promise", (int() as number,):
+                self._promises[number] = snapshot.call_id
+                return {"future": ...}
+            case "resolve", (int() as number, value):
+                return self._settle_promise(number, {"return_value": value})
+            case "reject", (int() as number, str() as exc_type, str() as message) if is_exception_name(exc_type):
+                return self._settle_promise(number, {"exc_type": exc_type, "message": message})
+        return {"exc_type": "TypeError", "message": f"hermod.{name}: wrong arguments"}
 
-    def _settle_promise(self, number: int, result: monty.ExternalSettledResult) -> None:
+    def _settle_promise(self, number: int, result: monty.ExternalSettledResult) -> monty.ExternalResult:
         monty_id = self._promises.pop(number, None)
         if monty_id is None:
-            raise ValueError(f"promise {number} is not open")
+            return {"exc_type": "RuntimeError", "message": f"promise {number} is not open"}
         self._settled_promises[monty_id] = result
+        return {"return_value": None}
 
-    def _make_call(
-        self, name: Any, params: Any, site: Any, at: Any, deadline_s: Any = None, priority: Any = None
-    ) -> int:
+    def _make_call(self, name: Any, params: Any, options: Sequence[Any]) -> int:
         """Check a call and note it; its number.
 
-        :raises InvalidCall: unknown function, parameters that do not fit, a patch of another frame
+        :raises InvalidCall: unknown function, parameters or options that do not fit, a patch of another frame
         :raises ProgramLimitError: one call too many
         """
         if len(self._progress.calls) >= self._limits.calls:
             raise ProgramLimitError(
                 f"{self.program.name}: too many calls on one frame", limit="calls",
-                expected=f"at most {self._limits.calls}", todo="Raise limits.calls in the config, or ask less.",
+                expected=f"at most {self._limits.calls}", todo="Raise limits.program.calls in the config, or ask less.",
             )  # fmt: skip
         if not isinstance(name, str) or name not in self._registry:
             raise unknown_function(self._registry, name)
-        if site not in (None, "edge", "cloud"):
-            raise InvalidCall("hermod.call: site", expected="edge or cloud", got=repr(site))
+        said = _call_options(options)
         spec = self._registry.get(name)
-        checked = spec.check_params(_with_handles(params))
+        checked = spec.check_params(with_handles(params))
         for parameter in spec.image_parameters:
             if checked.get(parameter) is not None:
                 check_handle(Handle.model_validate(checked[parameter]), self.context.frame)
@@ -398,13 +427,13 @@ class Run:
         number = len(self._progress.calls) + 1
         call = ProgramCall(
             number=number,
-            id=self._call_id(name, checked, at or ""),
+            id=self._call_id(name, checked, said.at),
             function=name,
             params=checked,
-            site=site,
-            at=at or "",
-            deadline_s=deadline_s,
-            priority=5 if priority is None else int(priority),
+            site=said.site,
+            at=said.at,
+            deadline_s=said.deadline_s,
+            priority=said.priority,
         )
         self._progress.calls[number] = call
         self._progress.new.append(call)
@@ -440,79 +469,11 @@ def _settled(outcome: Outcome) -> monty.ExternalSettledResult:
     return {"return_value": outcome.result}
 
 
-def _with_handles(value: Any) -> Any:
-    """Prelude objects that stand for a patch, as their handles."""
-    if isinstance(value, dict):
-        return {key: _with_handles(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_with_handles(item) for item in value]
-    if isinstance(value, monty.MontyClassProxy):
-        handle = value.attributes.get("handle")
-        if isinstance(handle, dict):
-            return handle
-        raise InvalidCall(f"a {value.name} cannot be passed to a function", expected="text, numbers, lists, a patch")
-    return value
-
-
-def plain_value(value: Any, limits: RunLimits) -> Any:
-    """What a program returned, as plain values; a patch becomes `{"patch": {"blob", "box"}}`.
-
-    :raises ProgramError: it holds something else, or is larger than the limit
-    """
-    budget = [int(limits.output_kb * 1024)]
-
-    def convert(item: Any, depth: int) -> Any:
-        budget[0] -= len(item) if isinstance(item, (str, bytes)) else 8
-        if budget[0] < 0:
-            raise ProgramLimitError(
-                "the program returned too much", limit="output", expected=f"at most {limits.output_kb:g} kB"
-            )
-        if item is None or isinstance(item, (bool, int, str)):
-            return item
-        if isinstance(item, float) and math.isfinite(item):
-            return item
-        if depth and isinstance(item, (list, tuple, set, frozenset)):
-            return [convert(each, depth - 1) for each in item]
-        if depth and isinstance(item, dict) and all(isinstance(key, (str, int)) for key in item):
-            return {str(key): convert(each, depth - 1) for key, each in item.items()}
-        if isinstance(item, monty.MontyClassProxy) and "handle" in item.attributes:
-            return {"patch": _checked_handle(item.attributes["handle"])}
-        raise ProgramError(
-            "the program returned something that cannot be stored",
-            expected="text, finite numbers, True, False, None, lists, dicts, patches",
-            got=item.name if isinstance(item, monty.MontyClassProxy) else type(item).__name__,
-        )
-
-    return convert(value, 32)
-
-
-def _checked_handle(handle: Any) -> dict[str, Any]:
+def _call_options(said: Sequence[Any]) -> CallOptions:
+    """:raises InvalidCall: they do not fit"""
     try:
-        return Handle.model_validate(handle).model_dump(mode="json")
-    except ValidationError:
-        raise ProgramError("the program returned a patch that is none", got=repr(handle)[:80]) from None
-
-
-_LIMIT_MESSAGES = {
-    "time limit exceeded": ("cpu_s", "it computed for too long; is there an endless loop?"),
-    "memory limit exceeded": ("memory_mb", "it used too much memory, or printed too much"),
-    "suspension limit": ("calls", "it turned to its host too often"),
-}
-
-
-def explain(cause: monty.MontyError, program: Program, limits: RunLimits) -> ProgramError:
-    """What the interpreter says, as one of our errors, with the program's name and line."""
-    if isinstance(cause, monty.MontyCrashedError):
-        return ProgramLimitError(f"{program.name}: the interpreter was stopped", limit="cpu_s", got=str(cause))
-    frames = cause.traceback() if isinstance(cause, (monty.MontyRuntimeError, monty.MontySyntaxError)) else []
-    line = next((frame.line for frame in reversed(frames) if frame.filename == PROGRAM_FEED), None)
-    where = f"{program.name}:{line}" if line else program.name
-    inner = cause.exception()
-    exc_type, message = type(inner).__name__, str(inner)
-    if isinstance(cause, monty.MontySyntaxError) or "monty syntax parser" in message:
-        return ProgramSyntaxError(f"{where}: {message.replace('The monty syntax parser', 'the interpreter')}")
-    for sign, (limit, meaning) in _LIMIT_MESSAGES.items():
-        if sign in message:
-            todo = f"Raise limits.{limit} in the config if it is right to."
-            return ProgramLimitError(f"{where}: {meaning}", limit=limit, got=message, todo=todo)
-    return ProgramFailed(f"{where}: {exc_type}: {message}", exc_type=exc_type, line=line)
+        named = dict(zip(("site", "at", "deadline_s", "priority"), said, strict=False))
+        return CallOptions.model_validate({k: v for k, v in named.items() if v is not None}, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidCall(f"hermod.call: {first['loc'][0]}: {first['msg']}") from None

@@ -114,7 +114,8 @@ class Request(Strict):
     program: str
     frame: FrameInfo
     function: str
-    params: dict[str, Plain]
+    params: dict[str, Any]
+    """as they came; whoever runs the call holds them against its schema"""
     blobs: tuple[ShippedBlob, ...] = ()
     deadline_utc: float
     priority: Annotated[int, Field(ge=0, le=9)] = 5

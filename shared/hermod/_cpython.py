@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import copy
 import itertools
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
+from functools import cached_property
 from typing import Any, Protocol
 
 IDLE_PASSES = 1000
-"""So often the event loop turns without a call under way before a waiting promise counts as deadlocked."""
+"""So often the event loop turns without a call under way before the promises that are awaited count as deadlocked."""
+DEADLOCK = "deadlock: only promises are pending"
+MAX_DEPTH = 32
+_NO_VALUES = ("function", "method", "builtin_function_or_method", "type", "coroutine", "generator")
+"""Types whose values belong to one interpreter."""
 
 
 class Backend(Protocol):
@@ -29,37 +33,61 @@ class Backend(Protocol):
 
 
 class _World:
-    """What one program sees: its backend, its promises, and how many calls are under way."""
+    """What one program sees: its backend, its promises, and what is under way."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.promises: dict[int, Future[Any]] = {}
+        """those that are open"""
         self.numbers = itertools.count(1)
         self.under_way = 0
+        """calls without a result"""
+        self.awaiting = 0
+        """tasks that await a call, until they run again: a result does not reach its task at once"""
+        self.awaiting_promise = 0
+        self.idle = 0
+        """turns of the event loop, times tasks that await a promise, since something was under way"""
 
 
 _world: contextvars.ContextVar[_World] = contextvars.ContextVar("hermod_world")
 
 
 class Call:
-    """A call that has started.  Await it any number of times; each await gives a copy of the same result."""
+    """A call that has started.  Await it any number of times; each await gives the same object, the program's own."""
 
     def __init__(self, future: Future[Any], world: _World, *, is_promise: bool = False) -> None:
         self._future, self._world, self._is_promise = future, world, is_promise
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._is_promise:
-            yield from self._settled().__await__()
-        result = yield from asyncio.wrap_future(self._future).__await__()
-        return copy.deepcopy(result)
+            yield from self._promise_ended().__await__()
+        else:
+            self._world.awaiting += 1
+            try:
+                # The shield: a task that is cancelled leaves the call to the others that await it.
+                yield from asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+            finally:
+                self._world.awaiting -= 1
+        return self.result
 
-    async def _settled(self) -> None:
-        idle = 0
-        while not self._future.done():
-            idle = 0 if self._world.under_way else idle + 1
-            if idle > IDLE_PASSES:
-                raise RuntimeError("deadlock: only promises are pending")
-            await asyncio.sleep(0 if idle else 0.0005)
+    @cached_property
+    def result(self) -> Any:
+        """What the call ended with; blocks until then."""
+        return copied(self._future.result())
+
+    async def _promise_ended(self) -> None:
+        """Where nobody can supply what is awaited, the oldest open promise fails."""
+        world = self._world
+        world.awaiting_promise += 1
+        try:
+            while not self._future.done():
+                world.idle = 0 if world.under_way or world.awaiting else world.idle + 1
+                if world.idle > IDLE_PASSES * world.awaiting_promise:
+                    world.idle = 0
+                    reject(min(world.promises), RuntimeError(DEADLOCK))
+                await asyncio.sleep(0 if world.idle else 0.0005)
+        finally:
+            world.awaiting_promise -= 1
 
 
 @contextlib.contextmanager
@@ -79,7 +107,7 @@ def _connected() -> _World:
         raise RuntimeError("hermod is not connected: run inside `with hermod.connect(backend):`") from None
 
 
-def call(  # noqa: D417
+def call(
     name: str,
     /,
     *,
@@ -107,7 +135,7 @@ def call(  # noqa: D417
 
 def call_sync(name: str, /, **params: Any) -> Any:
     """Call and wait; the form that the synchronous methods of `ImagePatch` use."""
-    return copy.deepcopy(call(name, **params)._future.result())
+    return call(name, **params).result
 
 
 def functions() -> list[dict[str, Any]]:
@@ -124,32 +152,59 @@ def promise() -> tuple[int, Call]:
 
 
 def resolve(number: int, value: Any) -> None:
-    """Give a promise its value.
+    """Give a promise its value, of which lists, tuples, sets and dicts are copied; patches stay themselves.
 
     :raises RuntimeError: no such promise, or it has ended
+    :raises ValueError: a function or a coroutine
     """
-    _open_promise(number).set_result(value)
+    given = copied(value)
+    _close_promise(number).set_result(given)
 
 
 def reject(number: int, error: BaseException) -> None:
     """End a promise with an exception, which each await raises.
 
     :raises RuntimeError: no such promise, or it has ended
+    :raises TypeError: not an exception
     """
-    _open_promise(number).set_exception(error)
+    if not isinstance(error, BaseException):
+        raise TypeError(f"hermod.reject: an exception is wanted, not a {type(error).__name__}")
+    _close_promise(number).set_exception(error)
 
 
-def _open_promise(number: int) -> Future[Any]:
-    future = _connected().promises.get(number)
-    if future is None or future.done():
+def _close_promise(number: int) -> Future[Any]:
+    future = _connected().promises.pop(number, None)
+    if future is None:
         raise RuntimeError(f"promise {number} is not open")
     return future
 
 
-def plain(value: Any) -> Any:
-    """`value` with every patch (anything that has a `handle`) replaced by its handle."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return dict(value.handle) if hasattr(value, "handle") else value
+def plain(value: Any, depth: int = 0) -> Any:
+    """`value` with every patch (anything that has a `handle`) replaced by its handle.
+
+    :raises ValueError: something that no function takes
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if depth < MAX_DEPTH and isinstance(value, (list, tuple)):
+        return [plain(item, depth + 1) for item in value]
+    if depth < MAX_DEPTH and isinstance(value, dict):
+        return {key: plain(item, depth + 1) for key, item in value.items()}
+    if hasattr(value, "handle"):
+        return dict(value.handle)
+    raise ValueError(f"a {type(value).__name__} cannot be passed to a function")
+
+
+def copied(value: Any, depth: int = 0) -> Any:
+    """`value` with its lists, tuples, sets and dicts copied, and other objects as they are.
+
+    :raises ValueError: a function or a coroutine in it
+    """
+    for kind in (list, tuple, set):
+        if depth < MAX_DEPTH and isinstance(value, kind):
+            return kind(copied(item, depth + 1) for item in value)
+    if depth < MAX_DEPTH and isinstance(value, dict):
+        return {key: copied(item, depth + 1) for key, item in value.items()}
+    if depth >= MAX_DEPTH or type(value).__name__ in _NO_VALUES:
+        raise ValueError(f"a {type(value).__name__} cannot be the value of a promise")
+    return value

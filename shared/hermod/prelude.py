@@ -5,6 +5,7 @@ it is an ordinary module.  It keeps to what both understand: no inheritance, no 
 
 `ImagePatch`, `VideoSegment` and the module functions are ViperGPT's API.  Coordinates are ViperGPT's too: the origin is
 at the bottom left, `left lower right upper` are those of the whole frame, arguments of `crop` are those of this patch.
+What lies outside is cut off, and the four say where the patch then really is, so that boxes within it are true as well.
 Functions and handles have their origin at the top left; here is where y is flipped.
 
 Each remote method `m` comes in three forms: `m_start(...)` makes exactly one call and returns it, `m_finish(result)`
@@ -90,6 +91,10 @@ class ImagePatch:
             right = whole.width if right is None else int(right)
             upper = whole.height if upper is None else int(upper)
             self.image = whole.crop((left, whole.height - upper, right, whole.height - lower))
+            left = self.image.handle["box"][0] - whole.handle["box"][0]
+            right = left + self.image.width
+            upper = whole.height - (self.image.handle["box"][1] - whole.handle["box"][1])
+            lower = upper - self.image.height
         self.cropped_image = self.image
         self.handle = self.image.handle
         self.width = self.image.width
@@ -385,19 +390,25 @@ def process_guesses(prompt, guess1=None, guess2=None):
 
 
 def coerce_to_numeric(string, no_string=False):
-    """The first number in a text ("about 3,000.5 m" is 3000.5); the mean of a range ("2-4" is 3).
+    """The first number in a text: "about 3,000.5 m" is 3000.5, "2-4" is 2, "two boats" is 2.
 
-    Without a number: the text itself, or 0 where `no_string`.
+    Without a number: the text itself, or a ValueError where `no_string`.
     """
     if isinstance(string, (int, float)):
         return string
     text = str(string).strip().replace(",", "").replace("$", "").replace("%", "")
-    numbers = _numbers_in(text)
-    if not numbers:
-        return 0 if no_string else string
-    if len(numbers) == 2 and "-" in text[1:] and text[0] in "0123456789":
-        return (abs(numbers[0]) + abs(numbers[1])) / 2
-    return numbers[0]
+    numbers = _numbers_in(text) or [_NUMBER_WORDS.index(w) for w in text.lower().split() if w in _NUMBER_WORDS]
+    if numbers:
+        return numbers[0]
+    if no_string:
+        raise ValueError("no number in " + repr(string))
+    return string
+
+
+_NUMBER_WORDS = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+]  # fmt: skip
 
 
 def _numbers_in(text):
@@ -407,7 +418,7 @@ def _numbers_in(text):
         if char in "0123456789" or (char == "." and "." not in current) or (char == "-" and current == ""):
             current = current + char
         else:
-            if any([digit in current for digit in "0123456789"]):
+            if any(digit in current for digit in "0123456789"):
                 numbers.append(float(current) if "." in current else int(current))
             current = "-" if char == "-" else ""
     return numbers

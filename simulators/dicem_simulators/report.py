@@ -20,8 +20,8 @@ from .simulate import Result
 from .table import ROWS, savings
 
 matplotlib.use("svg")
-from matplotlib import pyplot as plt  # noqa: E402  (after the backend is chosen)
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 COLOURS = {"cloud-only": "#adb5bd", "per-call": "#e8a33d", "split": "#0b7285"}
 MAX_CROPS = 24

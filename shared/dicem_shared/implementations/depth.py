@@ -13,6 +13,9 @@ from ..patches import Patch
 from ..types import Box, ModelId
 from . import Implementation, Work, each
 
+CENTIMETRES = 2
+"""Decimals of a distance in metres: more would claim what no camera on a boat can see."""
+
 
 class MeasuresDepth(Protocol):
     """A network that measures distance from pixels alone."""
@@ -48,7 +51,7 @@ class Depth(Implementation):
     def _measure(self, work: Work) -> dict[str, float]:
         patch: Patch = work.params["image"]
         if can_range(patch.frame) or self._network is None:
-            return {"depth": horizon_depth(patch.box, patch.frame)}
+            return {"depth": round(horizon_depth(patch.box, patch.frame), CENTIMETRES)}
         whole = work.whole_frame()
         if whole is not None:
             return {"depth": _checked(self._network.distance(whole.pixels, patch.box))}
@@ -59,4 +62,4 @@ class Depth(Implementation):
 def _checked(metres: float) -> float:
     if not metres >= 0:
         raise ModelError("the depth network sees no distance in this image", got=str(metres))
-    return float(metres)
+    return round(float(metres), CENTIMETRES)

@@ -30,6 +30,8 @@ from dicem_simulators.scenes.water import Weather, make_sea, random_weather
 
 NEAR_LIMIT_M = 4.5
 FAR_LIMIT_M = 5.5
+LONG = 150
+"""Frames beyond which what was met is taken out of the water behind the boat: else it would be met again."""
 START_S = 1780304400.0
 """2026-06-01T09:00:00Z"""
 _SPEED = 2.0
@@ -86,6 +88,8 @@ class Placed:
     item: SceneObject
     until: int | None = None
     """the first frame in which it is gone"""
+    since: int = 0
+    """the first frame in which it is there"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def plan_voyage(seed: int, frames: int, mix: Mix, reach_m: float) -> Voyage:
     counts = mix.counts(frames)
     for attempt in range(300):
         rng = np.random.default_rng([seed, attempt])
-        voyage = _try_voyage(rng, plan_legs(rng, counts), reach_m)
+        voyage = _try_voyage(rng, plan_legs(rng, counts), reach_m, passing=frames > LONG)
         if voyage is not None:
             return voyage
     raise RecordingError(
@@ -147,7 +151,8 @@ def plan_voyage(seed: int, frames: int, mix: Mix, reach_m: float) -> Voyage:
     )
 
 
-def _try_voyage(rng: np.random.Generator, legs: list[Leg], reach_m: float) -> Voyage | None:
+def _try_voyage(rng: np.random.Generator, legs: list[Leg], reach_m: float, passing: bool) -> Voyage | None:
+    """A track leg by leg; None where one does not fit.  `passing`: each leg's objects are afloat in that leg alone."""
     course = float(rng.uniform(0, 360))
     stands = [Stand(0.0, 0.0, course, "empty")]
     placed: list[Placed] = []
@@ -156,9 +161,10 @@ def _try_voyage(rng: np.random.Generator, legs: list[Leg], reach_m: float) -> Vo
             found = _try_leg(rng, stands, leg, first=index == 0)
             before = stands if index else []
             afloat = [p for p in placed if p.until is None]
-            if _in_order(before, found.stands, afloat, found.placed, reach_m):
+            if _in_order([] if passing else before, found.stands, afloat, found.placed, reach_m):
                 stands = before + found.stands
-                placed = placed + found.placed
+                met = [replace(p, since=len(before), until=len(stands)) if passing else p for p in found.placed]
+                placed = placed + met
                 break
         else:
             return None
@@ -383,7 +389,7 @@ def _write_camera(
         roll, pitch = motion.at(t_s)
         objects = []
         for thing in voyage.placed:
-            if thing.until is not None and i >= thing.until:
+            if i < thing.since or (thing.until is not None and i >= thing.until):
                 continue
             ahead, starboard = _relative(stand, thing)
             objects.append(replace(thing.item, ahead_m=ahead, starboard_m=starboard))

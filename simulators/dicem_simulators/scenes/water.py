@@ -1,6 +1,6 @@
 """Sea and sky: waves as a sum of moving sinusoids, the sky they mirror, sun glint, haze and a far shore.
 
-Only sums, products and table look-ups touch the pixels, so that a seed gives the same bytes wherever it runs.
+Only sums, products, roots and table look-ups touch the pixels here: no processor's own sine or exponential.
 """
 
 from __future__ import annotations
@@ -94,10 +94,10 @@ def transmission(weather: Weather, distance_m: Plane) -> Plane:
 
 @dataclass(frozen=True)
 class Sea:
-    """The waves of one weather: wave numbers (N, 2) along east... of a fixed frame, amplitudes of slope, rates."""
+    """What a weather looks like: its waves, and its sky as tables to look up."""
 
     waves: npt.NDArray[np.float64]
-    """(N, 5): kx, ky in rad/m, slope amplitude, rad/s, phase"""
+    """(N, 5), longest last: wave number north and east in rad/m, amplitude of the slope, rad/s, phase"""
     sky_table: Plane
     """(512, 3) colour by elevation, horizon to zenith"""
     clouds: Plane
@@ -152,7 +152,7 @@ def slopes(
 ) -> tuple[Plane, Plane]:
     """Slope of the water (ahead, starboard) at points given in metres ahead and to starboard.
 
-    `axes` are cos and sin of the heading and `origin` the place of the camera in the waves' fixed frame.  `footprint`
+    `axes` are cos and sin of the heading, `origin` metres (north, east) of the camera.  `footprint`
     (rows, 1) is what a pixel covers ahead and across, metres: waves shorter than that are averaged away, not aliased.
     """
     c, s = axes[0], axes[1]

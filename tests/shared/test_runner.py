@@ -1,0 +1,715 @@
+"""The runner: a program yields its calls, takes their results in any order, and cannot get out or go on for ever."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dicem_shared.catalog import catalog
+from dicem_shared.errors import Overloaded, ProgramError, ProgramFailed, ProgramLimitError, ProgramSyntaxError
+from dicem_shared.program import prepare
+from dicem_shared.runner import Context, Failed, Finished, Interpreter, Outcome, RunLimits, Waiting
+from dicem_shared.types import Failure
+
+HEAD = "import asyncio\nimport hermod\n"
+
+
+def program(body: str) -> str:
+    return HEAD + "async def execute_command(image):\n" + "".join(f"    {x}\n" for x in body.strip("\n").split("\n"))
+
+
+def said(text: str) -> Outcome:
+    return Outcome(result={"output": text})
+
+
+def failed(kind: str, message: str) -> Outcome:
+    return Outcome(failure=Failure.model_validate({"kind": kind, "message": message}))
+
+
+def asks(*prompts: str) -> list[str]:
+    return [f"hermod.call('llm', prompt={prompt!r})" for prompt in prompts]
+
+
+# Calls, and the order of things
+
+
+def test_calls_start_when_they_are_made_and_come_out_in_program_order(desk: Any) -> None:
+    run = desk.start(
+        program("""
+a = hermod.call('llm', prompt='a')
+b = hermod.call('depth', image=ImagePatch(image).crop(10, 20, 40, 60), site='edge', at='7/2', deadline_s=3, priority=0)
+x = await a
+c = hermod.call('llm', prompt=x['output'])
+return [await b, await c]""")
+    )
+    assert isinstance(run.step, Waiting)
+    a, b = run.step.calls
+    assert (a.number, a.function, a.params, a.site, a.at, a.deadline_s, a.priority) == (
+        1, "llm", {"prompt": "a"}, None, "", None, 5,
+    )  # fmt: skip
+    assert (b.number, b.function, b.site, b.at, b.deadline_s, b.priority) == (2, "depth", "edge", "7/2", 3.0, 0)
+    assert b.params == {"image": {"blob": desk.frame.blob, "box": [10, 20, 30, 40]}}
+    assert run.pending == {1, 2}
+    assert run.resume([(2, Outcome(result={"depth": 1.5}))]) == Waiting(())
+    (c,) = run.resume([(1, said("from a"))]).calls
+    assert (c.number, c.params, run.pending) == (3, {"prompt": "from a"}, {3})
+    assert run.resume([(3, said("z"))]) == Finished([{"depth": 1.5}, {"output": "z"}], "")
+    assert run.calls == [a, b, c]
+    assert run.pending == frozenset()
+
+
+def test_a_sync_call_holds_up_the_whole_program(desk: Any) -> None:
+    run = desk.start(program("a = hermod.call('llm', prompt='a')\nb = hermod.call_sync('llm', prompt='b')\nreturn b"))
+    assert [c.params["prompt"] for c in run.step.calls] == ["a", "b"]
+    assert run.resume([(1, said("A"))]) == Waiting(())
+    assert run.resume([(2, said("B"))]) == Finished({"output": "B"}, "")
+
+
+def test_results_in_one_batch_or_one_by_one(desk: Any) -> None:
+    body = program("jobs = [hermod.call('llm', prompt=str(i)) for i in range(3)]\nreturn [await j for j in jobs]")
+    at_once = desk.start(body)
+    value = [{"output": "x"}, {"output": "y"}, {"output": "z"}]
+    assert at_once.resume([(3, said("z")), (1, said("x")), (2, said("y"))]) == Finished(value, "")
+    one_by_one = desk.start(body)
+    for number, text in [(3, "z"), (1, "x")]:
+        assert one_by_one.resume([(number, said(text))]) == Waiting(())
+    assert one_by_one.resume([(2, said("y"))]) == Finished(value, "")
+
+
+def test_a_second_result_of_a_call_changes_nothing(desk: Any) -> None:
+    run = desk.start(
+        program("a = hermod.call('llm', prompt='a')\nb = await hermod.call('llm', prompt='b')\nreturn await a")
+    )
+    run.resume([(1, said("first"))])
+    run.resume([(1, said("second")), (1, failed("RuntimeError", "third"))])
+    assert run.resume([(2, said("b"))]) == Finished({"output": "first"}, "")
+
+
+def test_what_was_never_awaited_is_withdrawn(desk: Any) -> None:
+    run = desk.start(program("a = hermod.call('llm', prompt='a')\nreturn await hermod.call('llm', prompt='b')"))
+    assert run.resume([(2, said("B"))]) == Finished({"output": "B"}, "")
+    assert run.pending == {1}
+    assert run.resume([(1, said("late"))]) == Finished({"output": "B"}, "")
+    assert run.outcomes[1] == said("late")
+
+
+def test_a_failure_that_nobody_awaits_is_no_failure(desk: Any) -> None:
+    run = desk.start(program("a = hermod.call('llm', prompt='a')\nreturn await hermod.call('llm', prompt='b')"))
+    assert run.resume([(1, failed("RuntimeError", "x"))]) == Waiting(())
+    assert run.resume([(2, said("B"))]) == Finished({"output": "B"}, "")
+
+
+def test_a_job_may_be_awaited_again(desk: Any) -> None:
+    body = """
+job = hermod.call('llm', prompt='a')
+first, second = await job, await job
+first['mine'] = 1
+other = await hermod.call('llm', prompt='a')
+return [first, second, first is second, await job is first, other]"""
+    told = desk.both(program(body))
+    assert told.value == [{"output": "a", "mine": 1}] * 2 + [True, True, {"output": "a"}]
+
+
+def test_a_failed_job_fails_at_each_await(desk: Any) -> None:
+    body = """
+job, seen = hermod.call('llm', prompt='a'), []
+for _ in range(2):
+    try:
+        await job
+    except RuntimeError as error:
+        seen.append(str(error))
+return seen"""
+    assert desk.both(program(body), lambda n, p: RuntimeError("no")).value == ["no", "no"]
+
+
+def test_gather(desk: Any) -> None:
+    body = """
+order = []
+async def ask(prompt):
+    result = await hermod.call('llm', prompt=prompt)
+    order.append(prompt)
+    return result['output'].upper()
+return [await asyncio.gather(ask('a'), ask('b'), hermod.call('llm', prompt='c')), order]"""
+    run = desk.start(program(body))
+    assert [c.params["prompt"] for c in run.step.calls] == ["c", "a", "b"]  # a coroutine starts inside gather
+    for number, text in [(3, "b"), (1, "c"), (2, "a")]:
+        run.resume([(number, said(text))])
+    assert run.step == Finished([["A", "B", {"output": "c"}], ["b", "a"]], "")
+
+
+def test_gather_raises_the_first_failure_in_time(desk: Any) -> None:
+    body = program(f"""
+try:
+    return await asyncio.gather({", ".join(asks("a", "b", "c"))})
+except RuntimeError as error:
+    return str(error)""")
+    run = desk.start(body)
+    run.resume([(1, said("A"))])
+    run.resume([(3, failed("RuntimeError", "c failed"))])
+    assert run.step == Finished("c failed", "")
+    assert run.pending == {2}
+
+
+IN_ORDER = program("""
+names = []
+first = [hermod.call('llm', prompt=str(i)) for i in range(3)]
+second = []
+for job in first:
+    name = (await job)['output']
+    names.append(name)
+    print(name)
+    second.append(hermod.call('llm', prompt=name + '!'))
+for k, job in enumerate(second):
+    try:
+        names.append((await job)['output'])
+    except RuntimeError as error:
+        names.append('failed ' + str(error))
+    if k == 1:
+        names.append((await first[0])['output'])
+return names""")
+
+
+def replies(name: str, params: dict[str, Any]) -> Any:
+    return RuntimeError(params["prompt"]) if params["prompt"] == "<1>!" else {"output": f"<{params['prompt']}>"}
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_program_that_awaits_in_order_does_not_see_the_order_of_arrival(desk: Any, data: st.DataObject) -> None:
+    run = desk.start(IN_ORDER)
+    step = desk.drive(run, replies, lambda pending: data.draw(st.sampled_from(sorted(pending))))
+    assert step == Finished(["<0>", "<1>", "<2>", "<<0>!>", "failed <1>!", "<0>", "<<2>!>"], "<0>\n<1>\n<2>\n")
+
+
+def test_the_same_in_cpython(desk: Any) -> None:
+    assert desk.both(IN_ORDER, replies).value[4] == "failed <1>!"
+
+
+# Failures
+
+
+@pytest.mark.parametrize("kind", ["RuntimeError", "TimeoutError", "ValueError"])
+def test_a_failure_reaches_the_program_with_its_message(desk: Any, kind: str) -> None:
+    message = "blip2: no answer\nbefore 12.5 s (ü)"
+    body = program(f"""
+try:
+    await hermod.call('llm', prompt='a')
+except {kind} as error:
+    return [type(error).__name__, str(error), list(error.args)]""")
+    run = desk.start(body)
+    assert run.resume([(1, failed(kind, message))]) == Finished([kind, message, [message]], "")
+
+
+@pytest.mark.parametrize("kind", ["RuntimeError", "TimeoutError", "ValueError"])
+def test_a_failure_that_is_not_caught_ends_the_program_at_its_line(desk: Any, kind: str) -> None:
+    run = desk.start(program("print('before')\nx = 1\nawait hermod.call('llm', prompt='a')\nprint('after')"))
+    step = run.resume([(1, failed(kind, "site away"))])
+    assert isinstance(step, Failed)
+    assert isinstance(step.error, ProgramFailed)
+    assert (str(step.error), step.error.exc_type, step.error.line) == (f"p:6: {kind}: site away", kind, 6)
+    assert step.printed == "before\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "exc_type", "message"),
+    [
+        ("return 1 / 0", "ZeroDivisionError", "p:4: ZeroDivisionError: division by zero"),
+        ("return {}['a']", "KeyError", "p:4: KeyError: 'a'"),
+        ("x = 1\nreturn nothing_of_that_name", "NameError",
+         "p:5: NameError: name 'nothing_of_that_name' is not defined"),
+        ("return ask_me(3)", "NameError", "p:4: NameError: name 'ask_me' is not defined"),
+        ("raise KeyError('k')", "KeyError", "p:4: KeyError: 'k'"),
+        ("raise ValueError", "ValueError", "p:4: ValueError: "),
+        ("return ImagePatch(image).crop(5, 5, 5, 5)", "Exception", "p:4: Exception: ImagePatch has no area"),
+        ("import numpy", "ModuleNotFoundError", "p:4: ModuleNotFoundError: No module named 'numpy'"),
+        ("raise TimeoutError('time limit exceeded')", "TimeoutError", "p:4: TimeoutError: time limit exceeded"),
+        ("raise RuntimeError('memory limit exceeded')", "RuntimeError", "p:4: RuntimeError: memory limit exceeded"),
+    ],
+)  # fmt: skip
+def test_what_a_program_raises(desk: Any, body: str, exc_type: str, message: str) -> None:
+    error = desk.error(program(body))
+    assert type(error) is ProgramFailed
+    assert (error.exc_type, str(error)) == (exc_type, message)
+
+
+def test_what_the_interpreter_lacks_is_a_syntax_error_with_its_line(desk: Any) -> None:
+    error = desk.error(program("x = {}\nwith open('f') as f, x:\n    pass\ndel x"))
+    assert type(error) is ProgramSyntaxError
+    assert str(error).startswith("p:7: the interpreter does not yet support")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("'lm', prompt='x'", "no function is called 'lm'. Did you mean llm or xvlm?"),
+        ("5, prompt='x'", "no function is called '5'. `dicem functions` lists them."),
+        ("'llm'", "llm: prompt: Field required (expected llm(prompt))"),
+        ("'llm', prompt=5", "llm: prompt: Input should be a valid string (expected llm(prompt), got prompt)"),
+        ("'llm', prompt='x', heat=1",
+         "llm: heat: Extra inputs are not permitted (expected llm(prompt), got prompt, heat)"),
+        ("'depth', image='a.jpg'", None),
+        ("'depth', image={'blob': 'ab' * 32, 'box': [0, 0, -1, 5]}", None),
+        ("'depth', image={'blob': 'cd' * 32, 'box': [0, 0, 5, 5]}",
+         "a patch of another frame. A program sees only the frame it was started for."),
+        ("'depth', image={'blob': 'ab' * 32, 'box': [0, 0, 0, 5]}", "ImagePatch has no area (got box (0, 0, 0, 5))"),
+        ("'depth', image={'blob': 'ab' * 32, 'box': [100, 0, 21, 5]}",
+         "a patch leaves its frame (expected within 120 x 80, got (100, 0, 21, 5))"),
+        ("'llm', prompt=lambda: 1", "a function cannot be passed to a function"),
+        ("'llm', prompt=[KeyError('x')]", "a KeyError cannot be passed to a function"),
+        ("'llm', prompt={1}", "a set cannot be passed to a function"),
+    ],
+)  # fmt: skip
+def test_a_call_that_does_not_fit_is_a_value_error_where_it_is_made(desk: Any, call: str, message: str | None) -> None:
+    told = desk.both(program(f"try:\n    hermod.call({call})\nexcept ValueError as error:\n    return str(error)"))
+    assert told.calls == ()
+    assert message is None or told.value == message
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["site='moon'", "site=1", "at=5", "at=[1]", "at=image", "at='x' * 1001", "deadline_s=0", "deadline_s=-1",
+     "deadline_s='3'", "deadline_s=float('nan')", "deadline_s=float('inf')", "deadline_s=image", "priority=10",
+     "priority=-1", "priority=1.5", "priority=float('inf')", "priority='1'", "priority=image"],
+)  # fmt: skip
+def test_what_is_said_of_a_call_is_checked_as_well(desk: Any, option: str) -> None:
+    error = desk.error(program(f"hermod.call('llm', prompt='x', {option})"))
+    name = option.partition("=")[0]
+    assert (error.exc_type, error.line) == ("ValueError", 4)
+    assert str(error).startswith(f"p:4: ValueError: hermod.call: {name}: ")
+
+
+# Promises
+
+
+DIAMOND = program("""
+n1, a_done = hermod.promise()
+n2, b_done = hermod.promise()
+async def a():
+    hermod.resolve(n1, (await hermod.call('llm', prompt='A'))['output'])
+async def b():
+    hermod.resolve(n2, (await hermod.call('llm', prompt='B'))['output'])
+async def c():
+    return await hermod.call('llm', prompt='C after ' + await a_done)
+async def d():
+    return await hermod.call('llm', prompt='D after ' + await b_done)
+results = await asyncio.gather(a(), b(), c(), d())
+return [result['output'] for result in results[2:]]""")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (2, 1, 3, 4), (1, 3, 2, 4), (2, 3, 1, 4)])
+def test_graphs_that_are_not_series_parallel(desk: Any, order: tuple[int, ...]) -> None:
+    run = desk.start(DIAMOND)
+    assert [c.params["prompt"] for c in run.step.calls] == ["A", "B"]
+    for number in order:
+        assert number in run.pending  # C is asked as soon as A is there, whatever B does
+        run.resume([(number, said(run.calls[number - 1].params["prompt"].lower()))])
+    assert run.step == Finished(["c after a", "d after b"], "")
+
+
+def test_promises_in_cpython(desk: Any) -> None:
+    assert desk.both(DIAMOND).value == ["C after A", "D after B"]
+
+
+def test_a_promise_keeps_what_it_was_given(desk: Any) -> None:
+    body = """
+number, promised = hermod.promise()
+mine = [1, (2, {3}), {'p': ImagePatch(image, 0, 0, 5, 6)}]
+def give():
+    hermod.resolve(number, mine + [ImagePatch(image, 0, 0, 7, 8)])
+give()
+mine.append('later')
+mine[2]['p'].mark = 'seen'
+first, second = await promised, await promised
+first.append('x')
+return [len(second), first[1] == (2, {3}), first[2]['p'].height, first[2]['p'] is mine[2]['p'], first[2]['p'].mark,
+        first[3].image.width, first[3]]"""
+    told = desk.both(program(body))
+    assert told.value == [5, True, 6, True, "seen", 7, {"patch": {"blob": desk.frame.blob, "box": [0, 72, 7, 8]}}]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("hermod.reject(n, KeyError('k'))\nawait p", ("KeyError", "'k'")),
+        ("hermod.reject(n, ValueError())\nawait p", ("ValueError", "")),
+        ("hermod.reject(n, 'no')\nawait p", ("TypeError", "hermod.reject: an exception is wanted, not a str")),
+        ("hermod.resolve(n, 1)\nhermod.resolve(n, 2)", ("RuntimeError", "promise 1 is not open")),
+        ("hermod.reject(n, ValueError('x'))\nhermod.resolve(n, 2)", ("RuntimeError", "promise 1 is not open")),
+        ("hermod.resolve(5, 2)", ("RuntimeError", "promise 5 is not open")),
+        ("hermod.resolve(n, print)", ("ValueError", "a builtin_function_or_method cannot be the value of a promise")),
+        ("hermod.resolve(n, [lambda: 1])", ("ValueError", "a function cannot be the value of a promise")),
+        ("hermod.resolve(n, execute_command(image))", ("ValueError", "a coroutine cannot be the value of a promise")),
+        ("await p", ("RuntimeError", "deadlock: only promises are pending")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:coroutine 'execute_command' was never awaited")
+def test_what_promises_raise(desk: Any, body: str, error: tuple[str, str]) -> None:
+    assert desk.both(program("n, p = hermod.promise()\n" + body)).error == error
+
+
+def test_a_rejection_comes_out_of_each_await(desk: Any) -> None:
+    body = """
+n, p = hermod.promise()
+hermod.reject(n, LookupError('gone'))
+seen = []
+for _ in range(2):
+    try:
+        await p
+    except LookupError as error:
+        seen.append(str(error))
+return seen"""
+    assert desk.both(program(body)).value == ["gone", "gone"]
+
+
+def test_a_deadlock_breaks_the_oldest_promise_and_no_other(desk: Any) -> None:
+    body = """
+n1, p1 = hermod.promise()
+n2, p2 = hermod.promise()
+async def first():
+    try:
+        await p1
+    except RuntimeError as error:
+        hermod.resolve(n2, str(error))
+    try:
+        await p1
+    except RuntimeError as error:
+        return str(error)
+async def second():
+    return await p2
+return await asyncio.gather(second(), first())"""
+    assert desk.both(program(body)).value == ["deadlock: only promises are pending"] * 2
+
+
+def test_a_call_under_way_is_no_deadlock(desk: Any) -> None:
+    body = """
+n, p = hermod.promise()
+async def later():
+    await hermod.call('llm', prompt='a')
+    hermod.resolve(n, 'kept')
+async def now():
+    return await p
+return (await asyncio.gather(now(), later()))[0]"""
+    assert desk.both(program(body)).value == "kept"
+
+
+def test_a_deadlock_behind_an_unawaited_call_shows_when_the_call_has_ended(desk: Any) -> None:
+    run = desk.start(program("job = hermod.call('llm', prompt='a')\nn, p = hermod.promise()\nawait p"))
+    assert run.pending == {1}
+    step = run.resume([(1, said("A"))])
+    assert isinstance(step, Failed)
+    assert str(step.error) == "p:6: RuntimeError: deadlock: only promises are pending"
+
+
+# Limits: each ends the run with its name, and cannot be caught
+
+CATCH = "try:\n    {}\nexcept BaseException:\n    return 'caught'\nfinally:\n    print('finally')"
+
+
+@pytest.mark.parametrize(
+    ("limit", "limits", "greedy"),
+    [
+        ("cpu_s", RunLimits(cpu_s=0.05), "while True: pass"),
+        ("cpu_s", RunLimits(cpu_s=0.05), "sum(range(10 ** 12))"),
+        ("memory_mb", RunLimits(memory_mb=8), "x = [0] * 10 ** 9"),
+        ("memory_mb", RunLimits(memory_mb=8), "x = 'a' * 10 ** 10"),
+        ("memory_mb", RunLimits(memory_mb=8), "x = 2 ** 10 ** 9"),
+        ("memory_mb", RunLimits(memory_mb=8), "x = [str(i) * 100 for i in range(10 ** 6)]"),
+        ("calls", RunLimits(calls=3), "jobs = [hermod.call('llm', prompt='x') for _ in range(4)]"),
+        ("calls", RunLimits(calls=3), "while True: hermod.functions()"),
+        ("output_kb", RunLimits(output_kb=1), "print('é' * 600)\n    return 1"),
+        ("output_kb", RunLimits(cpu_s=0.05, output_kb=1), "while True: print('a')"),
+    ],
+)  # fmt: skip
+def test_limits(desk: Any, limit: str, limits: RunLimits, greedy: str) -> None:
+    step = desk.run(program(CATCH.format(greedy)), limits=limits)
+    assert isinstance(step, Failed)
+    assert isinstance(step.error, ProgramLimitError), step.error
+    assert step.error.limit == limit
+    assert f"limits.program.{limit}" in step.error.todo
+    assert "finally" not in step.printed
+
+
+@pytest.mark.parametrize(
+    "value", ["'é' * 600", "['a'] * 200", "{str(i): i for i in range(200)}", "{'a' * 2000: 1}", "[[1] * 10] * 20"]
+)
+def test_the_returned_value_is_limited_too(desk: Any, value: str) -> None:
+    assert desk.value(program(f"return {value}"), limits=RunLimits(output_kb=4))
+    error = desk.error(program(f"return {value}"), limits=RunLimits(output_kb=0.5))
+    assert (type(error), error.limit) == (ProgramLimitError, "output_kb")
+
+
+def test_recursion_is_limited_but_catchable_as_in_cpython(desk: Any) -> None:
+    endless = HEAD + "def deep(n):\n    return deep(n + 1)\ndef execute_command(image):\n    return deep(0)\n"
+    error = desk.error(endless)
+    assert (type(error), error.limit) == (ProgramLimitError, "recursion")
+    assert str(error).startswith("p:4: ")
+    caught = endless.replace(
+        "    return deep(0)", "    try:\n        deep(0)\n    except RecursionError:\n        return 1"
+    )
+    assert desk.both(caught).value == 1
+
+
+def test_computing_is_counted_over_the_whole_run_and_waiting_is_not(desk: Any) -> None:
+    body = program("""
+for i in range(40):
+    await hermod.call('llm', prompt='x')
+    sum(range(20_000))
+return 1""")
+    assert desk.value(body) == 1
+    error = desk.error(body, limits=RunLimits(cpu_s=0.005))
+    assert error.limit == "cpu_s"
+
+
+def test_a_value_that_holds_itself_a_million_times_costs_the_program_not_the_host(desk: Any) -> None:
+    body = "x = [1]\nfor _ in range(30): x = [x, x]\n"
+    limits = RunLimits(cpu_s=0.05, memory_mb=8)
+    for use in ("return x", "hermod.call('llm', prompt=x)", "hermod.resolve(hermod.promise()[0], x)\nreturn 1"):
+        assert isinstance(desk.error(program(body + use), limits=limits), ProgramLimitError)
+    past = "import _hermod_host\n_hermod_host.call('llm', {'prompt': x}, None, None)"
+    assert str(desk.error(program(body + past))) == (
+        "p:7: ValueError: the parameters are too large (expected at most 10000 items)"
+    )
+
+
+def test_the_host_module_is_robust(desk: Any) -> None:
+    """A program can reach it; whatever it says to it comes back as an exception of its own."""
+    values = ["None", "5", "'llm'", "[]", "{}", "{'prompt': 'x'}", "{1: 2}", "float('inf')", "image", "print"]
+    lines = []
+    for name in ("call", "call_sync", "functions", "new_promise", "await_promise", "resolve", "reject", "other"):
+        for arity in range(4):
+            for arguments in itertools.islice(itertools.product(values, repeat=arity), 0, None, 7 if arity == 3 else 1):
+                lines.append(f"lambda h: h.{name}({', '.join(arguments)})")
+    names = f"import _hermod_host\ntries = [{', '.join(lines)}]"
+    body = f"""
+{names}
+kinds = {{}}
+for go in tries:
+    try:
+        go(_hermod_host)
+        kind = 'fine'
+    except Exception as error:
+        kind = type(error).__name__
+    kinds[kind] = kinds.get(kind, 0) + 1
+return kinds"""
+    kinds = desk.value(program(body), limits=RunLimits(calls=1000))
+    assert set(kinds) == {"fine", "TypeError", "ValueError", "RuntimeError", "AttributeError"}
+    assert sum(kinds.values()) == len(lines)
+
+
+# What a program returns
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ("None", None), ("True", True), ("-3", -3), ("2 ** 63 - 1", 2**63 - 1), ("1.5", 1.5), ("'ü'", "ü"),
+        ("(1, [2, (3,)])", [1, [2, [3]]]), ("{2}", [2]), ("{'a': {1: None}}", {"a": {"1": None}}),
+        ("image", {"patch": {"blob": "ab" * 32, "box": [0, 0, 120, 80]}}),
+        ("[ImagePatch(image, 0, 0, 3, 4)]", [{"patch": {"blob": "ab" * 32, "box": [0, 76, 3, 4]}}]),
+    ],
+)  # fmt: skip
+def test_values_that_can_be_stored(desk: Any, value: str, stored: Any) -> None:
+    assert desk.value(program(f"return {value}")) == stored
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("lambda: 1", "a function"), ("print", "a builtin_function_or_method"), ("hermod", "a Hermod"),
+        ("execute_command(image)", "a coroutine"), ("[hermod.call('llm', prompt='x')]", "a coroutine"),
+        ("ValueError('x')", "a ValueError"), ("ValueError", "a type"), ("b'x'", "a bytes"),
+        ("{'a': [hermod]}", "a Hermod"),
+        ("VideoSegment([image])", "a VideoSegment"), ("float('nan')", "float"), ("[1e400]", "float"),
+        ("2 ** 63", "int"), ("10 ** 6000", "int"), ("{10 ** 6000: 1}", "int"), ("{(1, 2): 3}", "dict"),
+        ("{1: 'a', '1': 'b'}", "dict"), ("ImagePatch({'blob': 'cd' * 32, 'box': [0, 0, 5, 5]})", "'blob': 'cdcd"),
+        ("ImagePatch({'blob': 'ab' * 32, 'box': [0, 0, 121, 5]})", "'blob': 'abab"),
+    ],
+)  # fmt: skip
+def test_values_that_cannot(desk: Any, value: str, got: str) -> None:
+    error = desk.error(program(f"return {value}"))
+    assert isinstance(error, ProgramError)
+    assert got in str(error)
+    assert "\n" not in str(error)
+
+
+def test_nesting_of_values_is_bounded(desk: Any) -> None:
+    body = "x = 1\nfor _ in range({}): x = [x]\nreturn x"
+    assert desk.value(program(body.format(31)))
+    assert "cannot be stored" in str(desk.error(program(body.format(40))))
+    assert "cannot be stored" in str(desk.error(program("x = []\nx.append(x)\nreturn x")))
+
+
+def test_a_module_returns_nothing_and_prints(desk: Any) -> None:
+    body = "async def execute_query(image_filename):\n    print(await hermod.call('llm', prompt='x'))\n"
+    step = desk.run(HEAD + body + "asyncio.run(execute_query('a.jpg'))\n")
+    assert step == Finished(None, "{'output': 'x'}\n")
+
+
+# The same again
+
+
+def test_the_clock_stands_still_and_random_numbers_follow_from_program_and_frame(desk: Any) -> None:
+    body = """
+import time, random, datetime
+start = time.time()
+await asyncio.sleep(1000)
+time.sleep(1000)
+await hermod.call('llm', prompt='x')
+return [start, time.time(), time.monotonic(), str(datetime.datetime.now(datetime.timezone.utc)), random.random()]"""
+    first = desk.value(program(body))
+    assert first[:4] == [desk.frame.t_utc] * 3 + ["2023-11-14 22:13:20+00:00"]
+    assert desk.value(program(body)) == first
+    other = desk.value(program(body), frame=desk.frame.model_copy(update={"blob": "cd" * 32}))
+    assert other[4] != first[4]
+    assert desk.value(program(body + "  # other"))[4] != first[4]
+
+
+def ids(run: Any) -> list[str]:
+    return [call.id for call in run.calls]
+
+
+def test_call_ids_name_a_call_of_this_program_on_this_frame_of_this_vehicle(desk: Any) -> None:
+    source = program(
+        f"jobs = [{', '.join(asks('a', 'b', 'a'))}, hermod.call('llm', prompt='a', at='3')]\nawait jobs[0]"
+    )
+    first = ids(desk.start(source))
+    assert len({*first}) == 4
+    assert all(len(i) == 32 and int(i, 16) >= 0 for i in first)
+    assert ids(desk.start(source)) == first
+    assert ids(desk.start(source, limits=RunLimits(cpu_s=3))) == first
+    others = [
+        desk.start(source, vehicle="other"),
+        desk.start(source + "#"),
+        desk.start(source, frame=desk.frame.model_copy(update={"blob": "cd" * 32})),
+        desk.start(source, frame=desk.frame.model_copy(update={"camera": "stern"})),
+    ]
+    for other in others:
+        assert not {*ids(other)} & {*first}
+    again = desk.start(source, frame=desk.frame.model_copy(update={"t_utc": 0.0, "sequence": 1}))
+    assert ids(again) == first  # the frame is its pixels
+
+
+# Programs made at random: jobs are started, awaited (some twice, some never), gathered and promised in any order
+
+statements = st.lists(
+    st.one_of(
+        st.tuples(st.just("start"), st.integers(0, 3)),
+        st.tuples(st.just("await"), st.integers(0, 9)),
+        st.tuples(st.just("sync"), st.integers(0, 3)),
+        st.tuples(st.just("gather"), st.integers(2, 3)),
+        st.tuples(st.just("promise"), st.integers(0, 9)),
+        st.tuples(st.just("guard"), st.integers(0, 9)),
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+def written(steps: list[tuple[str, int]]) -> str:
+    lines = ["jobs, seen = [hermod.call('llm', prompt='first')], []"]
+    for kind, n in steps:
+        lines += {
+            "start": [f"jobs.append(hermod.call('llm', prompt='s{n}'))"],
+            "await": [f"seen.append(await jobs[{n} % len(jobs)])"],
+            "sync": [f"seen.append(hermod.call_sync('llm', prompt='y{n}'))"],
+            "gather": [
+                f"seen.extend(await asyncio.gather(*[hermod.call('llm', prompt='g' + str(i)) for i in range({n})]))"
+            ],
+            "promise": [
+                "number, promised = hermod.promise()",
+                "async def give(number, job):",
+                "    hermod.resolve(number, (await job)['output'])",
+                "async def take(promised):",
+                "    return await promised",
+                f"seen.append(await asyncio.gather(take(promised), give(number, jobs[{n} % len(jobs)])))",
+            ],
+            "guard": [
+                "try:",
+                f"    seen.append(await jobs[{n} % len(jobs)])",
+                "except RuntimeError as error:",
+                "    print(error)",
+            ],
+        }[kind]
+    return program("\n".join([*lines, "return seen"]))
+
+
+def moody(name: str, params: dict[str, Any]) -> Any:
+    return RuntimeError("s3 is away") if params["prompt"] == "s3" else {"output": params["prompt"] + "!"}
+
+
+@given(statements, st.data())
+@settings(max_examples=80)
+def test_a_replay_of_the_log_is_the_run(desk: Any, steps: list[tuple[str, int]], data: st.DataObject) -> None:
+    source = prepare(written(steps), name="p")
+    run = desk.start(source)
+    after: list[tuple[Any, list[str]]] = [(run.step, ids(run))]
+    while isinstance(run.step, Waiting):
+        batch = data.draw(st.lists(st.sampled_from(sorted(run.pending)), min_size=1, max_size=3, unique=True))
+        calls = [run.calls[number - 1] for number in batch]
+        answers = [moody(c.function, c.params) for c in calls]
+        run.resume(
+            [
+                (n, failed("RuntimeError", str(a)) if isinstance(a, Exception) else Outcome(result=a))
+                for n, a in zip(batch, answers, strict=True)
+            ]
+        )
+        after.append((run.step, ids(run)))
+    fresh = desk.start(source)
+    for k, batch_ in enumerate(run.log):  # at every point on the way, not only at the end
+        assert comparable(fresh.step) == comparable(after[k][0])
+        assert ids(fresh) == after[k][1]
+        fresh.resume(batch_)
+    assert comparable(fresh.step) == comparable(run.step)
+    assert (fresh.calls, fresh.outcomes, fresh.pending, fresh.log) == (run.calls, run.outcomes, run.pending, run.log)
+    at_once = desk.start(source)
+    assert comparable(at_once.replay(run.log)) == comparable(run.step)
+
+
+def comparable(step: Any) -> Any:
+    return (str(step.error), step.printed) if isinstance(step, Failed) else step
+
+
+# Workers
+
+
+def test_runs_give_their_workers_back(desk: Any) -> None:
+    waiting = prepare(program("await hermod.call('llm', prompt='x')\nreturn 1"))
+    with Interpreter(catalog(), max_runs=2) as interpreter:
+
+        def start() -> Any:
+            return interpreter.start(waiting, Context("boat", desk.frame))
+
+        for _ in range(30):
+            assert start().resume([(1, said("x"))]) == Finished(1, "")
+        for _ in range(30):
+            abandoned = start()
+            abandoned.close()
+            abandoned.close()
+        for _ in range(10):
+            assert isinstance(start().resume([(1, failed("RuntimeError", "x"))]), Failed)
+        interpreter.limits = RunLimits(cpu_s=0.02)
+        for body in ("while True: print(1)", "del image", "return lambda: 1", "1 / 0", "x = 'a' * 10 ** 9"):
+            for _ in range(3):
+                run = interpreter.start(prepare(program(body)), Context("boat", desk.frame))
+                assert isinstance(run.step, Failed)
+        held = [start(), start()]
+        assert all(isinstance(run.step, Waiting) for run in held)
+
+
+def test_one_run_too_many_is_refused(desk: Any) -> None:
+    waiting = prepare(program("await hermod.call('llm', prompt='x')"))
+    with Interpreter(catalog(), max_runs=1) as interpreter:
+        held = interpreter.start(waiting, Context("boat", desk.frame))
+        with pytest.raises(Overloaded, match="too many programs at once"):
+            interpreter.start(waiting, Context("boat", desk.frame))
+        held.close()
+        assert isinstance(interpreter.start(waiting, Context("boat", desk.frame)).step, Waiting)
+
+
+def test_runs_do_not_see_each_other(desk: Any) -> None:
+    writes = program("global hermod, ImagePatch\nhermod = ImagePatch = None\nreturn 1")
+    assert desk.value(writes) == 1
+    assert desk.value(program("return str(ImagePatch(image))")) == "ImagePatch(0, 0, 120, 80)"
