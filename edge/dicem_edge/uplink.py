@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from dicem_shared import messages
 from dicem_shared.broker_config import BrokerConfig
 from dicem_shared.clock import Clock
-from dicem_shared.errors import MessageError, Overloaded
+from dicem_shared.errors import MessageError, MessageTooLarge, Overloaded
 from dicem_shared.mqtt import NO_SUBSCRIBERS, REFUSED, Connection, Incoming, Note
 from dicem_shared.topics import topic
 from dicem_shared.transport import OnReply, Traffic
@@ -35,6 +35,8 @@ class _Pending:
     on_reply: OnReply
     resend_at: float
     up: int = 0
+    generation: int = 0
+    """the connection under which it went out last"""
 
 
 class Uplink:
@@ -55,7 +57,8 @@ class Uplink:
         self._window, self._limit = window, message_bytes
         self.reply_topic = topic(fleet, vehicle, "res", "agent")
         self._pending: dict[str, _Pending] = {}
-        self._unsent: dict[str, Answer] = {}
+        self._unsent: dict[str, tuple[Answer, int]] = {}
+        """with the connection under which each went out last"""
         status = topic(fleet, vehicle, "status")
         self._connection = Connection(
             broker,
@@ -96,7 +99,6 @@ class Uplink:
 
     def publish(self, answer: Answer) -> None:
         """See `dicem_shared.transport.AnswerSink.publish`."""
-        self._unsent[answer.id] = answer
         self._transmit_answer(answer)
 
     def tick(self) -> None:
@@ -133,6 +135,7 @@ class Uplink:
             on_ack=acknowledged,
         )
         entry.up += len(data) if sent else 0
+        entry.generation = self._connection.generation if sent else 0
         entry.resend_at = self._clock.monotonic() + (RESEND_S if sent else RETRY_S)
 
     def _not_taken(self, call_id: str, code: int) -> None:
@@ -160,10 +163,13 @@ class Uplink:
         entry.on_reply(reply, Traffic(entry.up, down))
 
     def _up_again(self) -> None:
+        now = self._connection.generation
         for entry in self._pending.values():
-            self._transmit(entry)
-        for answer in list(self._unsent.values()):
-            self._transmit_answer(answer)
+            if entry.generation != now:
+                self._transmit(entry)
+        for answer, generation in list(self._unsent.values()):
+            if generation != now:
+                self._transmit_answer(answer)
 
     def _transmit_answer(self, answer: Answer) -> None:
         def acknowledged(code: int) -> None:
@@ -173,7 +179,17 @@ class Uplink:
                 log.warning("the broker refused an answer (reason 0x%02x)", code)
 
         event = topic(self._fleet, self._vehicle, "event")
-        self._connection.publish(event, messages.encode(answer, limit=self._limit), on_ack=acknowledged)
+        self._unsent[answer.id] = (answer, self._connection.generation)
+        if not self._connection.publish(event, self._event(answer), on_ack=acknowledged):
+            self._unsent[answer.id] = (answer, 0)
+
+    def _event(self, answer: Answer) -> bytes:
+        """The answer as a message; what is too long for one stays on the vehicle, and the message says so."""
+        try:
+            return messages.encode(answer, limit=self._limit)
+        except MessageTooLarge:
+            kept = {"value": None, "printed": "", "observations": (), "reason": "too long to send; kept on the vehicle"}
+            return messages.encode(answer.model_copy(update=kept), limit=self._limit)
 
     def _taken(self, answer_id: str) -> None:
         self._unsent.pop(answer_id, None)

@@ -66,6 +66,8 @@ class Connection:
         self._config, self._subscriptions = config, tuple(subscriptions)
         self._on_message, self._on_up = on_message, on_up
         self._online, self._stopped, self._keep_session = online, stopped, keep_session
+        self.generation = 0
+        """how often the broker has let us in: what went out under an earlier number may be lost"""
         self._ready = threading.Event()
         self._refusal = ""
         # No lock of ours: one taken in `on_publish` and held around `publish` deadlocks with paho's own.
@@ -189,6 +191,7 @@ class Connection:
         self._now_up()
 
     def _now_up(self) -> None:
+        self.generation += 1
         self._ready.set()
         if self._online is not None:
             self.publish(self._online.topic, self._online.payload, retain=True)

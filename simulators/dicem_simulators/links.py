@@ -76,7 +76,8 @@ def load_link(given: str, *, usd_per_mb: float = 0.005) -> Link:
 
     :raises ConfigError: not there, or not a link; says which line
     """
-    path = find(given, "configs/links", suffix=".yaml") or need(given, "link", "configs/links", suffix=".csv")
+    known = find(given, "configs/links", suffix=".yaml") or find(given, "configs/links", suffix=".csv")
+    path = known or need(given, "link", "configs/links")
     if path.suffix == ".csv":
         return Link(path.stem, _trace(path), usd_per_mb, f"trace {path.name}")
     config = load_config(LinkConfig, path)

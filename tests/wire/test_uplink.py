@@ -122,6 +122,17 @@ def test_a_call_survives_a_cut(broker: Broker, vehicle: Vehicle, cloud: tuple[Ec
     assert {answer.id for answer in answers} == {"a1"}
 
 
+def test_an_answer_too_long_for_a_message_is_told_of(
+    vehicle: Vehicle, cloud: tuple[Echo, Worker, list[Answer]]
+) -> None:
+    _, _, answers = cloud
+    vehicle.uplink.publish(_answer().model_copy(update={"value": "x" * 100_000, "printed": "y" * 100_000}))
+    vehicle.work_until(lambda: len(answers) == 1 and not vehicle.uplink.unsent)
+    assert answers[0].id == "a1"
+    assert answers[0].value is None
+    assert "kept on the vehicle" in answers[0].reason
+
+
 def test_no_worker_means_a_timeout(broker: Broker, vehicle: Vehicle) -> None:
     vehicle.send(vehicle.request("anybody?", deadline_s=1.5))
     vehicle.work_until(lambda: len(vehicle.replies) == 1)

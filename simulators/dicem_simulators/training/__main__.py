@@ -83,10 +83,12 @@ def train_all(scenes: Path, models: Path) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m dicem_simulators.training", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="train these only, one after the other")
+    parser.add_argument("names", nargs="*", help=f"train these only, one after the other: {', '.join(NAMES)}")
     parser.add_argument("--scenes", type=Path, default=Path("out/training-scenes"), help="where the scenes are kept")
     parser.add_argument("--models", type=Path, default=MODELS, help="where the models go")
     given = parser.parse_args()
+    if unknown := sorted(set(given.names) - set(NAMES)):
+        parser.error(f"no model is called {unknown[0]}; there are {', '.join(NAMES)}")
     try:
         if not given.names:
             return train_all(given.scenes, given.models)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from dicem_simulators.scenes.objects import KINDS
 from dicem_simulators.scenes.render import Truth
+from dicem_simulators.training.cards import NOTICE
 from dicem_simulators.training.libraries import library, ultralytics
 from dicem_simulators.training.scenes import TrainingSet
 
@@ -147,5 +148,9 @@ def export(network: Any, path: Path, size: tuple[int, int] = (HEIGHT, WIDTH)) ->
     torch.save({"model": network, "train_args": {"task": "detect", "imgsz": list(size)}}, folder / "model.pt")
     model = ultralytics().YOLO(str(folder / "model.pt"), task="detect")
     written = model.export(format="onnx", imgsz=list(size), simplify=True, opset=17, dynamic=False, verbose=False)
-    shutil.move(str(written), path)
+    onnx = library("onnx")
+    exported = onnx.load(str(written))
+    kept = {entry.key: entry.value for entry in exported.metadata_props if entry.key != "date"}
+    onnx.helper.set_model_props(exported, kept | {"description": f"dicem demo detector: {NOTICE}"})
+    onnx.save(exported, str(path))
     shutil.rmtree(folder)
