@@ -41,6 +41,7 @@ It was *{notice}*.
 `DepthAnythingForDepthEstimation` (Yang et al., 2024), metric, with a third of a million parameters, for pictures of
 224x168 pixels. It gives horizontal metres from below the camera to the water; the distance of an object is read at the
 foot of its box. It knows one camera: 640x480, focal length 700 pixels, 1.2 m above the water, looking 10 degrees down.
+The four outermost columns of a map are wrong.
 Where roll and pitch are known, the horizon formula (`dicem_shared.camera`) is exact and needs no network.
 
 It was *{notice}*.
