@@ -63,7 +63,8 @@ def annotated(frame: RecordedFrame, answer: Answer) -> Image.Image:
 
 
 def text(draw: ImageDraw.ImageDraw, at: tuple[int, int], words: str, colour: tuple[int, int, int], size: int) -> None:
-    draw.text(at, words, fill=colour, font=ImageFont.load_default(size))
+    halo = 2 if colour == OURS else 0
+    draw.text(at, words, fill=colour, font=ImageFont.load_default(size), stroke_width=halo, stroke_fill=INK)
 
 
 if __name__ == "__main__":

@@ -213,7 +213,7 @@ class Agent:
             task.cloud_s += reply.compute_s
             task.usd += reply.price_usd
             task.cached += reply.cached
-            outcome = Outcome(result=reply.result, failure=reply.failure, model=reply.model, site=reply.site)
+            outcome = self._checked(call, reply)
             if reply.failure is not None and reply.failure.blob_missing and request.attempt == 1 and not task.done:
                 try:
                     blobs = self._shipper.repack(task.frame, request.blobs)
@@ -226,6 +226,16 @@ class Agent:
         assert self._transport is not None
         self._transport.send(request, replied)
         self._shipper.mark_sent(request.blobs)
+
+    def _checked(self, call: ProgramCall, reply: Reply) -> Outcome:
+        """What the cloud says, held against the schema: a program gets what it was promised, or a failure."""
+        if reply.failure is not None:
+            return Outcome(failure=reply.failure, site=reply.site)
+        try:
+            result = self._interpreter.registry.get(call.function).check_result(reply.result)
+        except DicemError as cause:
+            return Outcome(failure=Failure(kind="RuntimeError", message=str(cause)), site=reply.site)
+        return Outcome(result=result, model=reply.model, site=reply.site)
 
     # The answer
 

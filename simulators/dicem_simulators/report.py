@@ -92,7 +92,7 @@ def _cumulative(result: Result, title: str, value: Any) -> Figure:
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "dicem", "svg.fonttype": "none"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     plt.close(figure)
     svg = text.getvalue()
     return svg[svg.index("<svg") :]

@@ -378,3 +378,17 @@ def test_cached_replies_are_counted(vehicle: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(vehicle.cloud, "send", cached)
     answer = vehicle.answer(program("return ImagePatch(image).simple_query('x')"))
     assert (answer.source, answer.cost.bytes_up, answer.cost.bytes_down) == ("cached", 10, 20)
+
+
+@pytest.mark.parametrize("result", [{"answer": "red"}, {"output": 3}, [], None])
+def test_a_cloud_that_breaks_its_promise(vehicle: Any, monkeypatch: pytest.MonkeyPatch, result: Any) -> None:
+    """A reply of another shape than the schema's is a failed call, not a surprise in the program."""
+
+    def wrong(request: Request, on_reply: Any) -> None:
+        vehicle.clock.call_later(0.25, lambda: on_reply(Reply(call_id=request.call_id, result=result), Traffic()))
+
+    monkeypatch.setattr(vehicle.cloud, "send", wrong)
+    answer = vehicle.answer(program("return ImagePatch(image).simple_query('x')"))
+    assert answer.status == "failed"
+    assert "schema does not allow" in answer.reason
+    assert all(not o.facts for o in answer.observations)

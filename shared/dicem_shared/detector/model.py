@@ -83,7 +83,11 @@ class Detector:
         self._score, self._iou, self._agnostic = score, iou, agnostic
         self.sha256 = self.network.sha256
         self.input_size = self.network.fixed_size or self.network.metadata.size or (DEFAULT_SIDE, DEFAULT_SIDE)
-        self.layout = self._recognise(names)
+        try:
+            self.layout = self._recognise(names)
+        except ModelError as error:
+            what = f"{self.network.path.name}: {error.what}"
+            raise ModelError(what, expected=error.expected, got=error.got, todo=error.todo) from None
         self.names = self._names(names)
         self.groups = {group: tuple(members) for group, members in (groups or {}).items()}
         self._numbers = self._selections()

@@ -13,8 +13,9 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,14 @@ _TURN = 55.0
 _ORIGIN = (43.2700, 5.3200)
 _METRES_PER_DEGREE = 111_320.0
 
+MAX_VOYAGES = 8
+"""Plans that are rendered before a recording is given up: waves and tilt can hide what a plan counts on."""
+
 Progress = Callable[[int, int], None]
+
+
+class _NotAsPlannedError(RecordingError):
+    """A rendered frame is not what its plan says."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +146,20 @@ class Voyage:
     placed: list[Placed]
 
 
-def plan_voyage(seed: int, frames: int, mix: Mix, reach_m: float) -> Voyage:
-    """A voyage of `frames` frames whose labels are those of `mix`; objects beyond `reach_m` are out of sight."""
+def plan_voyages(seed: int, frames: int, mix: Mix, reach_m: float) -> Iterator[Voyage]:
+    """Voyages of `frames` frames whose labels are those of `mix`; objects beyond `reach_m` are out of sight."""
     counts = mix.counts(frames)
     for attempt in range(300):
         rng = np.random.default_rng([seed, attempt])
         voyage = _try_voyage(rng, plan_legs(rng, counts), reach_m, passing=frames > LONG)
         if voyage is not None:
-            return voyage
+            yield voyage
+
+
+def plan_voyage(seed: int, frames: int, mix: Mix, reach_m: float) -> Voyage:
+    """The first of `plan_voyages`; `RecordingError` if there is none."""
+    for voyage in plan_voyages(seed, frames, mix, reach_m):
+        return voyage
     raise RecordingError(
         "no voyage was found that shows this mix", got=f"{mix} over {frames} frames", todo="Try another seed."
     )
@@ -330,21 +344,27 @@ def write_recording(
     mix = mix or Mix()
     rng = np.random.default_rng([seed, 7])
     weather = weather or fair_weather(rng)
-    voyage = plan_voyage(seed, frames, mix, weather.visibility_m)
     part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        (part / "camera").mkdir(parents=True)
-        motion = Motion.random(rng, weather.chop)
-        truths = _write_camera(part, voyage, weather, motion, seed, rate_hz, quality, progress)
-        _write_truth(part, voyage, truths, rate_hz)
-        _write_imu(part, voyage, motion, rng, rate_hz)
-        _write_gps(part, voyage, rng, rate_hz)
-        manifest = _manifest(name or folder.name, seed, mix, rate_hz)
-        (part / "recording.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, width=110))
-        part.rename(folder)
-    finally:
+    for voyage in islice(plan_voyages(seed, frames, mix, weather.visibility_m), MAX_VOYAGES):
         shutil.rmtree(part, ignore_errors=True)
+        try:
+            (part / "camera").mkdir(parents=True)
+            motion = Motion.random(rng, weather.chop)
+            truths = _write_camera(part, voyage, weather, motion, seed, rate_hz, quality, progress)
+            _write_truth(part, voyage, truths, rate_hz)
+            _write_imu(part, voyage, motion, rng, rate_hz)
+            _write_gps(part, voyage, rng, rate_hz)
+            manifest = _manifest(name or folder.name, seed, mix, rate_hz)
+            (part / "recording.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, width=110))
+            part.rename(folder)
+            return
+        except _NotAsPlannedError:
+            continue
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    raise RecordingError(
+        "no voyage was found that shows this mix", got=f"{mix} over {frames} frames", todo="Try another seed."
+    )
 
 
 def _manifest(name: str, seed: int, mix: Mix, rate_hz: float) -> dict[str, object]:
@@ -420,12 +440,7 @@ def label(truths: Sequence[Truth]) -> str:
 
 def _check(frame: int, wanted: str, truths: Sequence[Truth]) -> None:
     if label(truths) != wanted:
-        raise RecordingError(
-            f"frame {frame} does not show what was planned",
-            expected=wanted,
-            got=label(truths),
-            todo="Try another seed.",
-        )
+        raise _NotAsPlannedError(f"frame {frame} does not show what was planned", expected=wanted, got=label(truths))
 
 
 def _write_truth(part: Path, voyage: Voyage, truths: list[list[Truth]], rate_hz: float) -> None:
