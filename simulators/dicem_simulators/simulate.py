@@ -142,6 +142,7 @@ def _fly(mission: Mission, program: Program, frames: Sequence[RecordedFrame], pr
         return seen >= GIVE_UP_AFTER and all(a.status == "failed" for a in mission.answers.values())
 
     mission.clock.run(until=watch)
+    progress(mission.mode, len(mission.answers), len(frames))
     if all(answer.status == "failed" for answer in mission.answers.values()):
         raise ProgramError(next(iter(mission.answers.values())).reason)
     return mission.answers
