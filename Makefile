@@ -29,7 +29,7 @@ check: $(VENV)/.test  ## lint, types, the wall between the parts
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
-train: $(VENV)/.train  ## train the demo models anew (under an hour on 2 cores)
+train: $(VENV)/.train  ## train the demo models anew (about an hour on 2 cores)
 	YOLO_AUTOINSTALL=false $(BIN)/python -m dicem_simulators.training
 
 mixes: $(VENV)/.simulate  ## the mission at 5, 15 and 50 % near litter, against what is promised

@@ -43,7 +43,12 @@ def simulate(
         Path | None, typer.Option("--json", help="Write the figures here; - for standard output.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots and crops here.")] = None,
-    frames: Annotated[bool, typer.Option("--frames", help="With --json: one record a frame too.")] = False,
+    frames: Annotated[
+        bool,
+        typer.Option(
+            "--frames", help="With --json: each mode's `frames` is a list with one answer a frame, not their number."
+        ),
+    ] = False,
     edge_config: Annotated[str, typer.Option(help="The vehicle's config.")] = "edge-demo",
     cloud_config: Annotated[str, typer.Option(help="The cloud's config.")] = "cloud-demo",
     edge_profile: Annotated[str, typer.Option(help="The vehicle's computer.")] = "jetson-orin-nano",
@@ -92,7 +97,7 @@ def _document(result: Result, with_frames: bool) -> dict[str, Any]:
     if with_frames:
         for mode, answers in result.answers.items():
             records = [answers[number].model_dump(mode="json", by_alias=True) for number in sorted(answers)]
-            document["modes"][mode]["records"] = records
+            document["modes"][mode]["frames"] = records
     return document
 
 

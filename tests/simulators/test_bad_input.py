@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -222,3 +223,15 @@ def test_output_that_cannot_be_written(dicem: Dicem, tmp_path: Path, recording: 
     code, _, err = dicem("simulate", recording, "--mode", "split", "--json", tmp_path / "no" / "such" / "out.json")
     assert code == 2
     assert "does not exist" in err
+
+
+def test_json_with_one_record_a_frame(dicem: Dicem, tmp_path: Path, recording: Path) -> None:
+    target = tmp_path / "out.json"
+    code, _, _ = dicem("simulate", recording, "--mode", "split", "--json", target)
+    assert code == 0
+    assert json.loads(target.read_text(encoding="utf-8"))["modes"]["split"]["frames"] == 4
+    code, _, _ = dicem("simulate", recording, "--mode", "split", "--json", target, "--frames")
+    assert code == 0
+    records = json.loads(target.read_text(encoding="utf-8"))["modes"]["split"]["frames"]
+    assert [record["frame"] for record in records] == [0, 1, 2, 3]
+    assert {"value", "observations", "latency_s", "cost"} <= records[0].keys()
