@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dicem_shared.errors import ModelError
 from dicem_shared.images import Pixels
+from dicem_shared.implementations.depth import foot_distance
 from dicem_shared.types import Box
 
 from ..config import Device
@@ -54,11 +55,5 @@ class TransformersDepth:
         return np.asarray(resized[0, 0].cpu().numpy(), dtype=np.float32)
 
     def distance(self, image: Pixels, box: Box) -> float:
-        """Metres to the foot of `box` (pixels of `image`): the median of its lowest row's middle half.
-
-        The foot, because a network sees the water around a small thing far better than the thing itself.
-        """
-        x, y, width, height = box
-        row = self.depth_map(image)[min(y + height, image.shape[0]) - 1]
-        margin = width // 4
-        return float(np.median(row[x + margin : x + width - margin]))
+        """Metres to the foot of `box` (pixels of `image`)."""
+        return foot_distance(self.depth_map(image), box)

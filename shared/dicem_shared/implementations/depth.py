@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from .. import catalog
 from ..errors import ModelError
 from ..horizon import HORIZON_MODEL, can_range, horizon_depth
@@ -63,3 +66,14 @@ def _checked(metres: float) -> float:
     if not metres >= 0:
         raise ModelError("the depth network sees no distance in this image", got=str(metres))
     return round(float(metres), CENTIMETRES)
+
+
+def foot_distance(metres: npt.NDArray[np.float32], box: Box) -> float:
+    """Metres to the foot of `box` in a depth map (H, W): the median of the middle half of the box's lowest row.
+
+    The foot, because a network sees the water around a small thing far better than the thing itself.
+    """
+    x, y, width, height = box
+    row = metres[min(y + height, metres.shape[0]) - 1]
+    margin = width // 4
+    return float(np.median(row[x + margin : x + width - margin]))

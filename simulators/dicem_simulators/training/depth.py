@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 from dicem_simulators.training import onnx_files
 from dicem_simulators.training.libraries import library
 from dicem_simulators.training.scenes import DEPTH_SIZE, TrainingSet
+from dicem_simulators.training.schedule import batches, set_rate
 
 WIDTH, HEIGHT = DEPTH_SIZE
 MAX_M = 80.0
@@ -78,15 +78,9 @@ def train(data: TrainingSet, log: Log, steps: int = STEPS) -> Any:
     model = network()
     log(f"depth: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters")
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.02)
-    order: list[int] = []
     model.train()
-    for step in range(steps):
-        rate = RATE * min(1.0, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        if len(order) < BATCH:
-            order = [int(i) for i in rng.permutation(len(pictures))]
-        picked, order = order[:BATCH], order[BATCH:]
+    for step, picked in batches(rng, len(pictures), BATCH, steps):
+        set_rate(optimiser, RATE, step, steps)
         seen, metres = pictures[picked], np.minimum(data.distances[picked].astype(np.float32), MAX_M)
         flip = rng.uniform(size=BATCH) < 0.5
         seen = np.where(flip[:, None, None, None], seen[:, :, ::-1], seen)

@@ -18,6 +18,7 @@ from dicem_simulators.training import onnx_files
 from dicem_simulators.training.libraries import library
 from dicem_simulators.training.questions import PROMPT, WORD, ask, split, words
 from dicem_simulators.training.scenes import TrainingSet
+from dicem_simulators.training.schedule import batches, set_rate
 
 SIZE = 48
 SMALLEST_PX = 16
@@ -155,15 +156,9 @@ def train(data: TrainingSet, log: Log, steps: int = STEPS) -> Any:
     vocab = vocabulary()
     log(f"vqa: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters, {len(vocab)} words")
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.05)
-    order: list[int] = []
     model.train()
-    for step in range(steps):
-        rate = RATE * min(1.0, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        if len(order) < BATCH:
-            order = [int(i) for i in rng.permutation(len(crops))]
-        picked, order = order[:BATCH], order[BATCH:]
+    for step, picked in batches(rng, len(crops), BATCH, steps):
+        set_rate(optimiser, RATE, step, steps)
         pixels = _vary(rng, crops[picked])
         asked = [ask(rng, shown[i]) for i in picked]
         tokens, targets = _texts(vocab, [(a.question, a.answer) for four in asked for a in four])
