@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 EXC_TYPES: Final = frozenset(get_args(monty.ExcType))
 MAX_PARAMETER_ITEMS: Final = 10_000
 """Lists, dicts and plain values in the parameters of one call."""
+MAX_CROSSING_BYTES: Final = 1_000_000
+"""Text in what one call or promise hands to the host."""
+MAX_PIXELS_A_SIDE: Final = 2**31 - 1
+INT64: Final = 2**63
+"""Whole numbers stay below this: larger ones cannot be stored, and printing one of a million digits takes minutes."""
 PROGRAM_FEED: Final = "<python-input-2>"
 """Monty's name for the third feed of a session: bootstrap, prelude, program."""
 
@@ -30,6 +35,59 @@ PROGRAM_FEED: Final = "<python-input-2>"
 def is_exception_name(name: str) -> TypeGuard[monty.ExcType]:
     """Whether the interpreter has an exception of that name."""
     return name in EXC_TYPES
+
+
+def arguments_of(snapshot: monty.FunctionSnapshot) -> tuple[Any, ...]:
+    """What a program passed to the host; nothing, which fits no host function, where it cannot be read at all."""
+    try:
+        return snapshot.args
+    except (TypeError, ValueError):  # a set or dict of things that the host cannot hash
+        return ()
+
+
+def weigh(values: tuple[Any, ...]) -> None:
+    """Hold what is handed to the host to a size that one run may well repeat as often as it may call.
+
+    :raises ProgramLimitError: more than `MAX_CROSSING_BYTES` of text, or ten times `MAX_PARAMETER_ITEMS`
+    """
+    items, weight = 0, 0
+    waiting: list[Any] = list(values)
+    while waiting:
+        item = waiting.pop()
+        items += 1
+        if isinstance(item, (str, bytes)):
+            weight += len(item)
+        elif isinstance(item, int):
+            weight += item.bit_length() // 8
+        elif isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            waiting += item
+        if weight > MAX_CROSSING_BYTES or items + len(waiting) > 10 * MAX_PARAMETER_ITEMS:
+            raise ProgramLimitError(
+                "the program hands too much to its host", limit="output_kb", expected=f"{MAX_CROSSING_BYTES} bytes"
+            )
+
+
+def output_of(snapshot: monty.MontyComplete) -> Any:
+    """What a program returned.
+
+    :raises ProgramError: it cannot be read
+    """
+    try:
+        return snapshot.output
+    except (TypeError, ValueError):
+        raise ProgramError(
+            "the program returned something that cannot be stored", got="a set or dict of objects"
+        ) from None
+
+
+def _handle_in(proxy: monty.MontyClassProxy) -> Any:
+    """What an object of the program holds as its `handle`; None where it has none or cannot be read."""
+    try:
+        return proxy.attributes.get("handle")
+    except (TypeError, ValueError):
+        return None
 
 
 def with_handles(params: Any) -> dict[str, Any]:
@@ -45,20 +103,47 @@ def with_handles(params: Any) -> dict[str, Any]:
         budget[0] -= 1
         if budget[0] < 0 or depth > 32:
             raise InvalidCall("the parameters are too large", expected=f"at most {MAX_PARAMETER_ITEMS} items")
-        if isinstance(item, dict):
+        if isinstance(item, dict) and all(isinstance(key, str) and is_text(key) for key in item):
             return {key: convert(each, depth + 1) for key, each in item.items()}
         if isinstance(item, (list, tuple)):
             return [convert(each, depth + 1) for each in item]
-        if isinstance(item, monty.MontyClassProxy) and isinstance(item.attributes.get("handle"), dict):
-            return item.attributes["handle"]
-        if item is None or isinstance(item, (bool, int, float, str)):
+        if isinstance(item, monty.MontyClassProxy) and (raw := _handle_in(item)) is not None:
+            return handle_of(raw).model_dump(mode="json")
+        if item is None or isinstance(item, (bool, float)):
+            return item
+        if (isinstance(item, int) and abs(item) < INT64) or (isinstance(item, str) and is_text(item)):
             return item
         name = item.name if isinstance(item, monty.MontyClassProxy) else type(item).__name__
         raise InvalidCall(f"a {name} cannot be passed to a function", expected="text, numbers, lists, a patch")
 
-    if not isinstance(params, dict) or not all(isinstance(key, str) for key in params):
+    if not isinstance(params, dict) or not all(isinstance(key, str) and key.isidentifier() for key in params):
         raise InvalidCall("hermod.call: the parameters are no dict of names")
     return {key: convert(item, 0) for key, item in params.items()}
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written down: half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def handle_of(raw: Any) -> Handle:
+    """A handle as a program holds it.  What is none is not printed either: it may be large beyond measure.
+
+    :raises InvalidCall: it is none
+    """
+    if isinstance(raw, dict) and raw.keys() == {"blob", "box"}:
+        blob, box = raw["blob"], raw["box"]
+        sides = isinstance(box, (list, tuple)) and len(box) == 4 and all(type(side) is int for side in box)
+        if sides and isinstance(blob, str) and len(blob) == 64 and all(0 <= side <= MAX_PIXELS_A_SIDE for side in box):
+            try:
+                return Handle(blob=blob, box=tuple(box))
+            except ValidationError:
+                pass
+    raise InvalidCall("a patch that is none", expected="a handle as the prelude made it")
 
 
 def plain_value(value: Any, limits: RunLimits, frame: FrameInfo) -> Any:
@@ -69,12 +154,14 @@ def plain_value(value: Any, limits: RunLimits, frame: FrameInfo) -> Any:
     budget = [limits.output_bytes]
 
     def convert(item: Any, depth: int) -> Any:
-        budget[0] -= 8 + (len(item.encode()) if isinstance(item, str) else 0)
+        budget[0] -= 8 + (len(item.encode(errors="replace")) if isinstance(item, str) else 0)
         if budget[0] < 0:
             raise ProgramLimitError(
                 "the program returned too much", limit="output_kb", expected=f"at most {limits.output_kb:g} kB"
             )
-        if item is None or isinstance(item, (bool, str)) or (isinstance(item, int) and abs(item) < 2**63):
+        if item is None or isinstance(item, bool) or (isinstance(item, int) and abs(item) < INT64):
+            return item
+        if isinstance(item, str) and is_text(item):
             return item
         if isinstance(item, float) and math.isfinite(item):
             return item
@@ -84,8 +171,8 @@ def plain_value(value: Any, limits: RunLimits, frame: FrameInfo) -> Any:
             named = {str(convert(key, 0)): each for key, each in item.items()}
             if len(named) == len(item):
                 return {key: convert(each, depth - 1) for key, each in named.items()}
-        if isinstance(item, monty.MontyClassProxy) and "handle" in item.attributes:
-            return {"patch": _checked_handle(item.attributes["handle"], frame)}
+        if isinstance(item, monty.MontyClassProxy) and (raw := _handle_in(item)) is not None:
+            return {"patch": _checked_handle(raw, frame)}
         raise ProgramError(
             "the program returned something that cannot be stored",
             expected="text, finite numbers, True, False, None, lists, dicts with distinct names, patches",
@@ -95,13 +182,13 @@ def plain_value(value: Any, limits: RunLimits, frame: FrameInfo) -> Any:
     return convert(value, 32)
 
 
-def _checked_handle(handle: Any, frame: FrameInfo) -> dict[str, Any]:
+def _checked_handle(raw: Any, frame: FrameInfo) -> dict[str, Any]:
     try:
-        checked = Handle.model_validate(handle)
-        check_handle(checked, frame)
-        return checked.model_dump(mode="json")
-    except (ValidationError, InvalidCall):
-        raise ProgramError("the program returned a patch that is none", got=repr(handle)[:80]) from None
+        handle = handle_of(raw)
+        check_handle(handle, frame)
+    except InvalidCall as cause:
+        raise ProgramError("the program returned a patch that is none", got=cause.what) from None
+    return handle.model_dump(mode="json")
 
 
 _LIMIT_SIGNS: Final = (

@@ -229,6 +229,7 @@ class Registry:
         """
         if name in self._specs:
             return self._specs[name]
+        name = name[:64]
         near = difflib.get_close_matches(name, self._specs, n=3, cutoff=0.4)
         hint = f"Did you mean {' or '.join(near)}?" if near else "`dicem functions` lists them."
         raise UnknownFunction(f"no function is called {name!r}", todo=hint)

@@ -14,6 +14,7 @@ outcome that was delivered is in `run.log`, and `run.replay(log)` brings a fresh
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +26,15 @@ import pydantic_monty as monty
 from pydantic import Field, ValidationError
 
 from .camera import Strict
-from .crossing import explain, is_exception_name, plain_value, with_handles
+from .crossing import INT64, arguments_of, explain, is_exception_name, output_of, plain_value, weigh, with_handles
 from .errors import ConfigError, InvalidCall, Overloaded, ProgramError, ProgramFailed, ProgramLimitError
 from .functions import Registry
 from .ids import call_id
 from .patches import check_handle
 from .program import Program
 from .types import Failure, FrameInfo, Handle, ModelId, Site
+
+log = logging.getLogger(__name__)
 
 HOST_MODULE: Final = "_hermod_host"
 HOST_FUNCTIONS: Final = ("call", "call_sync", "functions", "new_promise", "await_promise", "resolve", "reject")
@@ -302,6 +305,10 @@ class Run:
             step = Failed(explain(cause, self.program, self._limits), self._printed.output)
         except ProgramError as cause:
             step = Failed(cause, self._printed.output)
+        except Exception as cause:  # the last line of defence: no program ends anything but its own run
+            log.exception("%s: the host stumbled over what the program did", self.program.name)
+            what = f"{self.program.name}: it handed over something that its host cannot read"
+            step = Failed(ProgramError(what, got=type(cause).__name__), self._printed.output)
         if not isinstance(step, Waiting):
             self.close()
         return step
@@ -311,7 +318,7 @@ class Run:
         while True:
             match snapshot:
                 case monty.MontyComplete():
-                    value = plain_value(snapshot.output, self._limits, self.context.frame)
+                    value = plain_value(output_of(snapshot), self._limits, self.context.frame)
                     return Finished(value, self._printed.output)
                 case monty.NameLookupSnapshot():
                     snapshot = snapshot.resume()
@@ -371,7 +378,9 @@ class Run:
         module, _, name = str(snapshot.function_name).rpartition(".")
         if module != HOST_MODULE:
             return {"exc_type": "NameError", "message": f"name '{snapshot.function_name}' is not defined"}
-        match name, snapshot.args:
+        arguments = arguments_of(snapshot)
+        weigh(arguments)
+        match name, arguments:
             case "call" | "call_sync", (function, params, *options):
                 try:
                     number = self._make_call(function, params, options)
@@ -387,12 +396,14 @@ class Run:
             case "new_promise", ():
                 self._promise_count += 1
                 return {"return_value": self._promise_count}
-            case "await_promise", (int() as number,):
+            case "await_promise", (int() as number,) if 0 < number <= self._promise_count:
                 self._promises[number] = snapshot.call_id
                 return {"future": ...}
-            case "resolve", (int() as number, value):
+            case "resolve", (int() as number, value) if abs(number) < INT64:
                 return self._settle_promise(number, {"return_value": value})
-            case "reject", (int() as number, str() as exc_type, str() as message) if is_exception_name(exc_type):
+            case "reject", (int() as number, str() as exc_type, str() as message) if abs(
+                number
+            ) < INT64 and is_exception_name(exc_type):
                 return self._settle_promise(number, {"exc_type": exc_type, "message": message})
         return {"exc_type": "TypeError", "message": f"hermod.{name}: wrong arguments"}
 
@@ -456,11 +467,13 @@ class Run:
 
 def unknown_function(registry: Registry, name: Any) -> InvalidCall:
     """The error for a function that is not there, as a program sees it."""
+    if not isinstance(name, str):
+        return InvalidCall("hermod.call: a function's name is text", got=type(name).__name__)
     try:
-        registry.get(str(name))
+        registry.get(name)
     except Exception as cause:
         return InvalidCall(str(cause))
-    return InvalidCall(f"{name!r} is no function name")
+    return InvalidCall("hermod.call: no such function")
 
 
 def _settled(outcome: Outcome) -> monty.ExternalSettledResult:

@@ -83,9 +83,7 @@ def test_a_value_that_holds_itself_a_million_times_costs_the_program_not_the_hos
     for use in ("return x", "hermod.call('llm', prompt=x)", "hermod.resolve(hermod.promise()[0], x)\nreturn 1"):
         assert isinstance(desk.error(program(body + use), limits=limits), ProgramLimitError)
     past = "import _hermod_host\n_hermod_host.call('llm', {'prompt': x}, None, None)"
-    assert str(desk.error(program(body + past))) == (
-        "p:7: ValueError: the parameters are too large (expected at most 10000 items)"
-    )
+    assert str(desk.error(program(body + past))).startswith("the program hands too much to its host")
 
 
 def test_the_host_module_is_robust(desk: Any) -> None:
@@ -138,8 +136,9 @@ def test_values_that_can_be_stored(desk: Any, value: str, stored: Any) -> None:
         ("{'a': [hermod]}", "a Hermod"),
         ("VideoSegment([image])", "a VideoSegment"), ("float('nan')", "float"), ("[1e400]", "float"),
         ("2 ** 63", "int"), ("10 ** 6000", "int"), ("{10 ** 6000: 1}", "int"), ("{(1, 2): 3}", "dict"),
-        ("{1: 'a', '1': 'b'}", "dict"), ("ImagePatch({'blob': 'cd' * 32, 'box': [0, 0, 5, 5]})", "'blob': 'cdcd"),
-        ("ImagePatch({'blob': 'ab' * 32, 'box': [0, 0, 121, 5]})", "'blob': 'abab"),
+        ("{1: 'a', '1': 'b'}", "dict"),
+        ("ImagePatch({'blob': 'cd' * 32, 'box': [0, 0, 5, 5]})", "patch of another frame"),
+        ("ImagePatch({'blob': 'ab' * 32, 'box': [0, 0, 121, 5]})", "a patch leaves its frame"),
     ],
 )  # fmt: skip
 def test_values_that_cannot(desk: Any, value: str, got: str) -> None:
@@ -160,3 +159,26 @@ def test_a_module_returns_nothing_and_prints(desk: Any) -> None:
     body = "async def execute_query(image_filename):\n    print(await hermod.call('llm', prompt='x'))\n"
     step = desk.run(HEAD + body + "asyncio.run(execute_query('a.jpg'))\n")
     assert step == Finished(None, "{'output': 'x'}\n")
+
+
+HOSTILE_TO_READ = [
+    # what a host must never hash, print or count without looking first
+    "big = 10 ** 6000\n    return _hermod_host.resolve(big, 1)",
+    "big = 10 ** 6000\n    return _hermod_host.reject(big, 'ValueError', 'x')",
+    "big = 10 ** 6000\n    return hermod.call_sync('depth', image={'blob': 'ab' * 32, 'box': [0, 0, big, 1]})",
+    "image.handle = {'blob': 'ab' * 32, 'box': [0, 0, 10 ** 6000, 1]}\n    return image",
+    "x = [1]\n    for _ in range(60):\n        x = [x, x]\n    return hermod.call_sync(x)",
+    "x = [1]\n    for _ in range(60):\n        x = [x, x]\n    image.handle = {'blob': x, 'box': x}\n    return image",
+    "class H:\n        pass\n    return {H(): 1}",
+    "class H:\n        pass\n    return hermod.call_sync('llm', prompt={H()})",
+    "return hermod.call_sync('llm', prompt=chr(0xD800))",
+    "return chr(0xD800)",
+    "return hermod.call_sync('x' * 900000)",
+    "while True:\n        try: hermod.call_sync('llm', prompt='x' * 3000000)\n        except ValueError: pass",
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE_TO_READ)
+def test_what_is_hostile_to_read_ends_the_run_and_nothing_else(desk: Any, body: str) -> None:
+    source = f"import hermod\nimport _hermod_host\ndef execute_command(image):\n    {body}\n"
+    assert isinstance(desk.error(source), ProgramError)

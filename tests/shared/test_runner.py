@@ -253,7 +253,7 @@ def test_what_the_interpreter_lacks_is_a_syntax_error_with_its_line(desk: Any) -
     ("call", "message"),
     [
         ("'lm', prompt='x'", "no function is called 'lm'. Did you mean llm or xvlm?"),
-        ("5, prompt='x'", "no function is called '5'. `dicem functions` lists them."),
+        ("5, prompt='x'", "hermod.call: a function's name is text (got int)"),
         ("'llm'", "llm: prompt: Field required (expected llm(prompt))"),
         ("'llm', prompt=5", "llm: prompt: Input should be a valid string (expected llm(prompt), got prompt)"),
         ("'llm', prompt='x', heat=1",
