@@ -243,7 +243,8 @@ class Agent:
         info, run = task.frame.info, task.run
         made = run.calls
         id_ = answer_id(
-            survey=self.config.survey, vehicle=self.config.vehicle, camera=info.camera, sequence=info.sequence,
+            survey=self.config.survey, vehicle=self.config.vehicle, camera=info.camera, frame=info.blob,
+            sequence=info.sequence,
             program=run.program.id,
         )  # fmt: skip
         return Answer(

@@ -37,8 +37,12 @@ class AnswerStore:
         """Keep an answer; the same id again replaces it."""
         text = json.dumps(answer.model_dump(mode="json", by_alias=True), separators=(",", ":"))
         row = (answer.id, answer.t_utc, answer.program_id, answer.status, text)
-        with self._db:
-            self._db.execute("insert or replace into answers values (?, ?, ?, ?, ?)", row)
+        try:
+            with self._db:
+                self._db.execute("insert or replace into answers values (?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as cause:
+            what = f"frame {answer.frame}'s answer cannot be kept"
+            raise ConfigError(what, got=str(cause), todo="Make room, or move `answers` in the config.") from None
 
     def __iter__(self) -> Iterator[Answer]:
         for (text,) in self._db.execute("select answer from answers order by t_utc, id"):

@@ -46,16 +46,19 @@ def edge(
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         daemon.stop()
+        typer.echo("stopping after the frames under way; once more to leave them", err=True)
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    before = signal.signal(signal.SIGINT, stop)
     tally = daemon.run(recording, rate=rate)
     typer.echo(
         f"{tally.frames} frames: {tally.answers} answers ({tally.failed} failed), {tally.missed} missed, "
         f"{tally.skipped} unreadable; {tally.unsent} answers not sent; kept in {Path(settings.answers).name}",
         err=True,
     )
-    if tally.failed and tally.failed == tally.answers:
+    if tally.unsent or (tally.failed and tally.failed == tally.answers):
         raise typer.Exit(1)
 
 

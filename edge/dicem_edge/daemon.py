@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 Action = Callable[[], None]
 TICK_S = 0.5
+DRAIN_S = 5.0
+"""After the last answer, so long is the broker given to take what is on its way."""
 
 
 @dataclass
@@ -124,7 +126,7 @@ class Daemon:
                 agent = self._agent(interpreter, functions, executor, uplink)
                 self._play(recording, rate, agent, uplink, store)
         finally:
-            self.tally.unsent = uplink.unsent
+            self.tally.unsent = uplink.unsent + uplink.refused
             self.tally.skipped = len(recording.skipped)
             uplink.close()
             executor.close()
@@ -150,8 +152,13 @@ class Daemon:
         frames = self._paced(recording, rate)
         following = next(frames, None)
         next_tick = self._clock.monotonic() + TICK_S
+        last_answer = self._clock.monotonic()
         while following is not None or self._under_way or (uplink.unsent and uplink.is_up):
             now = self._clock.monotonic()
+            if following is not None or self._under_way:
+                last_answer = now
+            elif now > last_answer + DRAIN_S:
+                return  # what the broker has not taken by now is told of in the last line
             if now >= next_tick:
                 uplink.tick()
                 next_tick = now + TICK_S

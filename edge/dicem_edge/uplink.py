@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from dicem_shared import messages
 from dicem_shared.broker_config import BrokerConfig
 from dicem_shared.clock import Clock
-from dicem_shared.errors import MessageError, MessageTooLarge, Overloaded
+from dicem_shared.errors import MessageError, Overloaded
 from dicem_shared.mqtt import NO_SUBSCRIBERS, REFUSED, Connection, Incoming, Note
 from dicem_shared.topics import topic
 from dicem_shared.transport import OnReply, Traffic
@@ -57,6 +57,9 @@ class Uplink:
         self._window, self._limit = window, message_bytes
         self.reply_topic = topic(fleet, vehicle, "res", "agent")
         self._pending: dict[str, _Pending] = {}
+        self._warned = False
+        self.refused = 0
+        """answers that the broker would not take"""
         self._unsent: dict[str, tuple[Answer, int]] = {}
         """with the connection under which each went out last"""
         status = topic(fleet, vehicle, "status")
@@ -146,6 +149,9 @@ class Uplink:
             failure = Failure(kind="RuntimeError", message=f"the broker refused the call (reason 0x{code:02x})")
             self._end(entry, Reply(call_id=call_id, failure=failure), 0)
         else:
+            if not self._warned:
+                log.warning("no cloud listens for %s; trying again until the deadline", entry.request.function)
+                self._warned = True
             entry.resend_at = self._clock.monotonic() + RETRY_S
 
     def _arrived(self, incoming: Incoming) -> None:
@@ -173,10 +179,7 @@ class Uplink:
 
     def _transmit_answer(self, answer: Answer) -> None:
         def acknowledged(code: int) -> None:
-            if code < REFUSED:
-                self._post(lambda: self._taken(answer.id))
-            else:
-                log.warning("the broker refused an answer (reason 0x%02x)", code)
+            self._post(lambda: self._taken(answer.id, code))
 
         event = topic(self._fleet, self._vehicle, "event")
         self._unsent[answer.id] = (answer, self._connection.generation)
@@ -187,9 +190,14 @@ class Uplink:
         """The answer as a message; what is too long for one stays on the vehicle, and the message says so."""
         try:
             return messages.encode(answer, limit=self._limit)
-        except MessageTooLarge:
+        except MessageError:
             kept = {"value": None, "printed": "", "observations": (), "reason": "too long to send; kept on the vehicle"}
             return messages.encode(answer.model_copy(update=kept), limit=self._limit)
 
-    def _taken(self, answer_id: str) -> None:
+    def _taken(self, answer_id: str, code: int) -> None:
+        """The broker has said what it does with an answer; one that it refuses it would refuse again."""
         self._unsent.pop(answer_id, None)
+        if code >= REFUSED:
+            if not self.refused:
+                log.warning("the broker refuses our answers (reason 0x%02x); they are kept on the vehicle", code)
+            self.refused += 1

@@ -32,9 +32,9 @@ def call_id(
     return digest("call", vehicle, camera, frame, program, function, params, at, occurrence)
 
 
-def answer_id(*, survey: str, vehicle: str, camera: str, sequence: int, program: str) -> str:
-    """One answer a program, frame and survey."""
-    return digest("answer", survey, vehicle, camera, sequence, program)
+def answer_id(*, survey: str, vehicle: str, camera: str, frame: str, sequence: int, program: str) -> str:
+    """One answer a program, frame (its blob id; a vehicle that starts again counts from 0 anew) and survey."""
+    return digest("answer", survey, vehicle, camera, frame, sequence, program)
 
 
 def observation_id(answer: str, box: tuple[int, int, int, int]) -> str:

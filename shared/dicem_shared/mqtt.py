@@ -8,6 +8,7 @@ expiry (else a reply that comes during a cut is lost), the will that says `offli
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ from .messages import CONTENT_TYPE
 
 NO_SUBSCRIBERS = 0x10
 REFUSED = 0x80
+TAKEN_OVER = ": somebody else has connected under our name"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Connection:
         """how often the broker has let us in: what went out under an earlier number may be lost"""
         self._ready = threading.Event()
         self._refusal = ""
+        self._closing = False
         # No lock of ours: one taken in `on_publish` and held around `publish` deadlocks with paho's own.
         self._waiting: dict[int, Callable[[int], None]] = {}
         self._early: dict[int, int] = {}
@@ -167,6 +172,7 @@ class Connection:
         self._stop()
 
     def _stop(self) -> None:
+        self._closing = True
         self._ready.clear()
         self._client.disconnect()
         self._client.loop_stop()
@@ -192,12 +198,16 @@ class Connection:
 
     def _now_up(self) -> None:
         self.generation += 1
+        if self.generation > 1:
+            log.warning("the broker is back")
         self._ready.set()
         if self._online is not None:
             self.publish(self._online.topic, self._online.payload, retain=True)
         self._on_up()
 
     def _disconnected(self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _p: Any) -> None:
+        if self._ready.is_set() and not self._closing:
+            log.warning("the broker is gone (%s)%s", reason, TAKEN_OVER if int(reason.value) == 0x8E else "")
         self._ready.clear()
         self._refusal = self._refusal or str(reason)
         self._waiting.clear()

@@ -37,6 +37,9 @@ class DeviceProfile(Strict):
     program_s: Annotated[float, Field(ge=0, le=10)] = 0.0
     """the interpreter's own time for one frame"""
     program_source: str = ""
+    encode_s: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """cutting and encoding one crop"""
+    encode_source: str = ""
     functions: dict[str, FunctionProfile]
 
     def latency(self, function: str) -> float:

@@ -73,6 +73,7 @@ class Mission:
         self.edge_device = SimulatedDevice(world.edge_profile, self.clock)
         self.cloud_device = SimulatedDevice(world.cloud_profile, self.clock)
         self.answers: dict[int, Answer] = {}
+        """by frame, as the vehicle has them"""
         local: Site = "cloud" if mode == "cloud-only" else "edge"
         self._agent = Agent(
             AgentConfig(
@@ -93,7 +94,8 @@ class Mission:
         )
 
     def _transport(self, gateway: Gateway) -> ModelledTransport:
-        return ModelledTransport(self.clock, gateway, self.up, self.down, self.cloud_device)
+        encode_s = self.world.edge_profile.encode_s
+        return ModelledTransport(self.clock, gateway, self.up, self.down, self.cloud_device, encode_s)
 
     def offer(self, program: Program, frame: LoadedFrame) -> None:
         """Let the frame arrive at its stamp."""
@@ -112,6 +114,14 @@ class Mission:
             sent = self.up.send(envelope + len(frame.data), arrived)
         else:
             self._after(self.world.edge_profile.program_s, lambda: self._agent.submit(program, frame, self._at_edge))
+
+    def totals(self) -> Cost:
+        """What the whole mission put on the wire and on the cloud's device, withdrawn and late calls too."""
+        up, down, cloud_s = self.up.bytes, self.down.bytes, self.cloud_device.busy_s
+        return Cost(bytes_up=up, bytes_down=down, cloud_s=cloud_s, usd=self._usd(up + down, cloud_s))
+
+    def _usd(self, size: int, cloud_s: float) -> float:
+        return size / 1e6 * self.world.link.usd_per_mb + cloud_s * self.world.cloud_profile.usd_per_hour / 3600
 
     def _after(self, delay: float, action: Callable[[], None]) -> None:
         self.clock.call_later(delay, action)
@@ -135,8 +145,11 @@ class Mission:
     def _keep(self, answer: Answer, *, up: int, down: int, latency_s: float) -> None:
         up, down = answer.cost.bytes_up + up, answer.cost.bytes_down + down
         cloud_s = answer.cost.cloud_s
-        usd = (up + down) / 1e6 * self.world.link.usd_per_mb + cloud_s * self.world.cloud_profile.usd_per_hour / 3600
+        usd = self._usd(up + down, cloud_s)
         cost = Cost(bytes_up=up, bytes_down=down, cloud_s=cloud_s, usd=usd, calls=answer.cost.calls)
+        if latency_s > self.world.deadline_s:  # the same deadline for every mode, wherever the time went
+            late = {"status": "failed", "value": None, "reason": "TimeoutError: no answer before the deadline"}
+            answer = answer.model_copy(update=late)
         self.answers[answer.frame] = answer.model_copy(update={"cost": cost, "latency_s": latency_s})
 
 
@@ -153,9 +166,16 @@ class ModelledTransport:
     """`CallTransport` over the modelled link, to the real gateway."""
 
     def __init__(
-        self, clock: VirtualClock, gateway: Gateway, up: Channel, down: Channel, device: SimulatedDevice
+        self,
+        clock: VirtualClock,
+        gateway: Gateway,
+        up: Channel,
+        down: Channel,
+        device: SimulatedDevice,
+        encode_s: float,
     ) -> None:
         self._clock, self._gateway, self._up, self._down, self._device = clock, gateway, up, down, device
+        self._encode_s, self._encoder_free = encode_s, 0.0
 
     def send(self, request: Request, on_reply: OnReply) -> None:
         """See `dicem_shared.transport.CallTransport.send`."""
@@ -189,7 +209,13 @@ class ModelledTransport:
 
             latency = self._device.occupy(request.function, served)
 
-        size_up = self._up.send(len(data) + _mqtt(where, request.reply_topic), arrived)
+        def encoded() -> None:
+            nonlocal size_up
+            size_up = self._up.send(len(data) + _mqtt(where, request.reply_topic), arrived)
+
+        crops = sum(blob.data is not None for blob in request.blobs)
+        self._encoder_free = max(self._encoder_free, self._clock.monotonic()) + crops * self._encode_s
+        self._clock.call_at(self._encoder_free, encoded)  # in order: what names pixels must not overtake them
         self._clock.call_at(request.deadline_utc - self._clock.utc() + self._clock.monotonic(), too_late)
 
     def _answer(self, request: Request, reply: Reply, end: Callable[[Reply, int], None]) -> None:

@@ -143,6 +143,8 @@ def _assumptions(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "price of the link", f"{result.link.usd_per_mb:g} USD/MB", result.link.source
     for profile in (result.edge_profile, result.cloud_profile):
         yield f"{profile.name}: the program", f"{profile.program_s * 1000:g} ms", profile.program_source
+        if profile.encode_s:
+            yield f"{profile.name}: one crop", f"{profile.encode_s * 1000:g} ms", profile.encode_source
         if profile.usd_per_hour:
             yield f"{profile.name}: price", f"{profile.usd_per_hour:g} USD/h", profile.usd_source
         for name, function in profile.functions.items():

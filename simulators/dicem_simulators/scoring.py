@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dicem_shared.types import Answer, Box
+from dicem_shared.types import Answer, Box, Cost
 
 DISTANCE_TOLERANCE = 0.10
 """Numbers within this share of each other agree."""
@@ -93,10 +93,12 @@ def summarise(
     answers: Mapping[int, Answer],
     truth: Mapping[int, Mapping[str, Any] | None],
     baseline: Mapping[int, Answer] | None,
+    totals: Cost,
 ) -> dict[str, Any]:
     """One mode's figures, by the names that `dicem simulate --json` publishes.
 
-    A frame counts as "litter" where the truth has litter within five metres; without truth, where the answer found any.
+    A frame counts as "litter" where the truth has litter within five metres; without truth, where the baseline found
+    any (without a baseline, this mode): so every mode is judged on the same frames.  `totals` are the whole mission's.
     """
     latency: dict[str, list[float]] = {"empty": [], "litter": []}
     calls: Counter[str] = Counter()
@@ -105,7 +107,8 @@ def summarise(
         known = truth.get(number)
         there = near_litter(known)
         found = found_near(answer)
-        latency["litter" if (there if known else found) else "empty"].append(answer.latency_s)
+        judge = answer if baseline is None else baseline.get(number, answer)
+        latency["litter" if (there if known else found_near(judge)) else "empty"].append(answer.latency_s)
         calls.update(answer.cost.calls)
         if known:
             hit, alarm, missed = match(found, there)
@@ -123,10 +126,10 @@ def summarise(
             kind: {"p50": _rounded(percentile(v, 0.5)), "p95": _rounded(percentile(v, 0.95))}
             for kind, v in latency.items()
         },
-        "bytes_up": sum(a.cost.bytes_up for a in answers.values()),
-        "bytes_down": sum(a.cost.bytes_down for a in answers.values()),
-        "cloud_s": _rounded(sum(a.cost.cloud_s for a in answers.values())),
-        "cost_usd": _rounded(sum(a.cost.usd for a in answers.values())),
+        "bytes_up": totals.bytes_up,
+        "bytes_down": totals.bytes_down,
+        "cloud_s": _rounded(totals.cloud_s),
+        "cost_usd": _rounded(totals.usd),
         "calls": dict(sorted(calls.items())),
     }
 

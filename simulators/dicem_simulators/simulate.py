@@ -21,7 +21,7 @@ from dicem_shared.program import Program, load_program
 from dicem_shared.recording import RecordedFrame, Recording, open_recording
 from dicem_shared.resources import need
 from dicem_shared.runner import Interpreter
-from dicem_shared.types import Answer
+from dicem_shared.types import Answer, Cost
 
 from .devices import DeviceProfile, load_profile
 from .links import Link, load_link
@@ -29,7 +29,7 @@ from .modes import Mission, Mode, World
 from .scoring import summarise
 
 GIVE_UP_AFTER = 3
-"""A program that failed on so many frames and answered none is not run on the rest."""
+"""A program that computed for too long on each of so many first frames is not run on the rest."""
 Progress = Callable[[str, int, int], None]
 """mode, frames done, frames in all"""
 DEFAULT_PROGRAMS: dict[Mode, str] = {"cloud-only": "litter_best", "per-call": "litter", "split": "litter_best"}
@@ -63,6 +63,7 @@ class Result:
     programs: dict[Mode, Program]
     frames: list[RecordedFrame]
     answers: dict[Mode, dict[int, Answer]] = field(default_factory=dict)
+    totals: dict[Mode, Cost] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class Result:
             "skipped_frames": len(self.recording.skipped),
             "profiles": {"edge": self.edge_profile.name, "cloud": self.cloud_profile.name},
             "time": "simulated",
-            "modes": {mode: summarise(answers, truth, baseline) for mode, answers in self.answers.items()},
+            "modes": {m: summarise(answers, truth, baseline, self.totals[m]) for m, answers in self.answers.items()},
         }
 
 
@@ -116,6 +117,7 @@ def simulate(setting: Setting, progress: Progress = lambda *_: None) -> Result:
         for mode in setting.modes:
             mission = Mission(mode, world, interpreter, gateway_of, frames[0].info.t_utc)
             result.answers[mode] = _fly(mission, programs[mode], frames, progress)
+            result.totals[mode] = mission.totals()
     return result
 
 
@@ -134,12 +136,12 @@ def _fly(mission: Mission, program: Program, frames: Sequence[RecordedFrame], pr
     seen = -1
 
     def watch() -> bool:
-        """Shows progress; true when the program has only failed so far."""
+        """Shows progress; true when the program has only used up its time so far."""
         nonlocal seen
         if len(mission.answers) != seen:
             seen = len(mission.answers)
             progress(mission.mode, seen, len(frames))
-        return seen >= GIVE_UP_AFTER and all(a.status == "failed" for a in mission.answers.values())
+        return seen >= GIVE_UP_AFTER and all("computed for too long" in a.reason for a in mission.answers.values())
 
     mission.clock.run(until=watch)
     progress(mission.mode, len(mission.answers), len(frames))

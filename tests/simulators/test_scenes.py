@@ -143,3 +143,10 @@ def test_the_shipped_recording_is_what_its_seed_gives() -> None:
                 assert objects[0]["distance_m"] < NEAR_LIMIT_M
                 assert objects[0]["kind"] in LITTER
                 assert all(o["distance_m"] > 8 for o in objects if not o["litter"])
+
+
+@pytest.mark.parametrize("near", [0.05, 0.1, 0.2, 0.3, 0.4, 0.5])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_plan_is_found_for_ordinary_mixes(near: float, seed: int) -> None:
+    voyage = plan_voyage(seed, 120, Mix(round(0.75 - near, 9), 0.25, near), 260.0)
+    assert [s.label for s in voyage.stands].count("near") == round(120 * near)

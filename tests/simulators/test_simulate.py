@@ -16,6 +16,17 @@ from dicem_simulators.scoring import near_litter
 from dicem_simulators.simulate import Result, Setting, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
+EARLY = """
+import hermod
+
+async def execute_command(image):
+    hermod.call("blip2", image=image, query="What is this?")
+    try:
+        await hermod.call("depth", image=image)
+    except ValueError:
+        pass
+    return 1
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +92,18 @@ def test_per_call_ships_each_crop_again(mission: Result, figures: dict[str, Any]
     """DiCE-M's way: depth is a round trip of its own for each patch, one after the other."""
     assert figures["per-call"]["bytes_up"] > figures["split"]["bytes_up"]
     assert figures["per-call"]["latency_s"]["litter"]["p50"] > figures["split"]["latency_s"]["litter"]["p50"]
+
+
+def test_calls_that_nobody_waits_for_are_counted(tmp_path: Path) -> None:
+    """A program that ends early has shipped and computed all the same; the totals are the link's and the device's."""
+    program = tmp_path / "early.py"
+    program.write_text(EARLY, encoding="utf-8")
+    result = simulate(Setting("litter-mission", program=str(program), modes=("split",)))
+    figures = result.summary()["modes"]["split"]
+    assert figures["calls"]["blip2"] == 120
+    assert figures["cloud_s"] == pytest.approx(120 * 0.365)
+    assert figures["bytes_up"] > 120 * 10_000
+    assert figures["bytes_up"] > sum(a.cost.bytes_up for a in result.answers["split"].values())
 
 
 def test_observations_are_placed(mission: Result) -> None:

@@ -31,6 +31,8 @@ from dicem_simulators.scenes.water import Weather, make_sea, random_weather
 
 NEAR_LIMIT_M = 4.5
 FAR_LIMIT_M = 5.5
+MEETING_FRAMES = (4.6, 6.0, 8.0, 11.0, 15.0)
+"""Frames of a meeting, on average; what is tried first stands first."""
 LONG = 150
 """Frames beyond which what was met is taken out of the water behind the boat: else it would be met again."""
 START_S = 1780304400.0
@@ -109,11 +111,14 @@ class Leg:
     near: int
 
 
-def plan_legs(rng: np.random.Generator, counts: tuple[int, int, int]) -> list[Leg]:
-    """Legs that hold exactly `counts` frames (empty, far, near), in a random order; the last one is empty water."""
+def plan_legs(rng: np.random.Generator, counts: tuple[int, int, int], crowded: int = 0) -> list[Leg]:
+    """Legs that hold exactly `counts` frames (empty, far, near), in a random order; the last one is empty water.
+
+    `crowded` skips so many of the shorter meetings: fewer, longer ones leave more room to turn in between.
+    """
     empty, far, near = counts
     encounters: list[tuple[int, int]] = []
-    for size in (4.6, 6.0, 8.0, 11.0, 15.0):  # frames of a meeting: longer ones where there is little room to turn
+    for size in MEETING_FRAMES[crowded:]:  # frames of a meeting: longer ones where there is little room to turn
         near_legs = max(1, round(near / size)) if near else 0
         approach = min(3, far // (2 * near_legs)) if near_legs else 0
         left = far - approach * near_legs
@@ -151,7 +156,8 @@ def plan_voyages(seed: int, frames: int, mix: Mix, reach_m: float) -> Iterator[V
     counts = mix.counts(frames)
     for attempt in range(300):
         rng = np.random.default_rng([seed, attempt])
-        voyage = _try_voyage(rng, plan_legs(rng, counts), reach_m, passing=frames > LONG)
+        legs = plan_legs(rng, counts, min(attempt // 30, len(MEETING_FRAMES) - 1))
+        voyage = _try_voyage(rng, legs, reach_m, passing=frames > LONG)
         if voyage is not None:
             yield voyage
 
