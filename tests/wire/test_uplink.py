@@ -188,3 +188,19 @@ def _answer() -> Answer:
         id="a1", survey_id="s", vehicle="boat-1", camera="bow", frame=3, program_id="p", status="final", source="edge",
         t_utc=1.0, value="No litter found in the image.",
     )  # fmt: skip
+
+
+def test_an_answer_that_the_broker_refuses_is_counted_and_let_go(broker: Broker, tmp_path: Path) -> None:
+    """Sent again it would be refused again; the vehicle keeps it, and nothing waits for it."""
+    rules = tmp_path / "acl"
+    rules.write_text("topic read #\ntopic write dicem/v1/+/+/status\n", encoding="utf-8")
+    rules.chmod(0o600)
+    broker.stop()
+    broker.config.write_text(broker.config.read_text(encoding="utf-8") + f"acl_file {rules}\n", encoding="utf-8")
+    broker.start()
+    boat = Vehicle(broker)
+    boat.uplink.open()
+    boat.uplink.publish(_answer())
+    boat.work_until(lambda: boat.uplink.refused == 1)
+    assert boat.uplink.unsent == 0
+    boat.uplink.close()
