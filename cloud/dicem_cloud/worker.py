@@ -24,6 +24,7 @@ from .gateway import Gateway
 
 log = logging.getLogger(__name__)
 
+POLL_S = 0.2
 MAX_WAITING = 1000
 """Messages that wait for the gateway; beyond it they are refused, and the vehicle's retry decides."""
 
@@ -41,7 +42,8 @@ class Worker:
         on_answer: Callable[[str, Answer], None] = lambda _vehicle, _answer: None,
     ) -> None:
         self._gateway, self._fleets, self._limit, self._on_answer = gateway, fleets, message_bytes, on_answer
-        self._inbox: queue.Queue[Incoming | None] = queue.Queue(MAX_WAITING)
+        self._inbox: queue.Queue[Incoming] = queue.Queue(MAX_WAITING)
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
         name = f"cloud-{socket.gethostname().split('.')[0]}-{os.getpid()}"
         events = f"$share/cloud/{ROOT}/+/+/event"
@@ -62,8 +64,8 @@ class Worker:
         self._connection.open()
 
     def stop(self) -> None:
-        """Finish the call under way, then disconnect."""
-        self._inbox.put(None)
+        """Finish the call under way, then disconnect; what waits behind it is left to its senders' retry."""
+        self._stopping.set()
         self._thread.join()
         self._connection.close()
 
@@ -74,13 +76,15 @@ class Worker:
             log.warning("too many calls are waiting; one from %s was left to its sender's retry", incoming.topic)
 
     def _serve(self) -> None:
-        while (incoming := self._inbox.get()) is not None:
+        while not self._stopping.is_set():
             try:
-                self._handle(incoming)
+                self._handle(self._inbox.get(timeout=POLL_S))
+            except queue.Empty:
+                continue
             except DicemError as cause:
-                log.warning("a message on %s was dropped: %s", incoming.topic, cause)
+                log.warning("a message was dropped: %s", cause)
             except Exception:
-                log.exception("a message on %s could not be handled", incoming.topic)
+                log.exception("a message could not be handled")
 
     def _handle(self, incoming: Incoming) -> None:
         where = parse(incoming.topic)

@@ -71,6 +71,8 @@ def simulate(
     for target in (report, json_file):
         if target is not None and str(target) != "-" and not target.parent.exists():
             raise ConfigError(f"the folder {target.parent} does not exist", todo="Make it first.")
+        if target is not None and target.is_dir():
+            raise ConfigError(f"{target} is a folder", expected="a file's name")
     setting = Setting(
         recording, program, link, modes, seed, edge_config, cloud_config, edge_profile, cloud_profile
     )  # fmt: skip
