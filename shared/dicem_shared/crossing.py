@@ -24,7 +24,10 @@ EXC_TYPES: Final = frozenset(get_args(monty.ExcType))
 MAX_PARAMETER_ITEMS: Final = 10_000
 """Lists, dicts and plain values in the parameters of one call."""
 MAX_CROSSING_BYTES: Final = 1_000_000
-"""Text in what one call or promise hands to the host."""
+"""What one call or promise hands to the host, `ITEM_BYTES` for each value and the length of its text."""
+MAX_CROSSING_TOTAL: Final = 16_000_000
+"""The same for all calls and promises of a run."""
+ITEM_BYTES: Final = 8
 MAX_PIXELS_A_SIDE: Final = 2**31 - 1
 INT64: Final = 2**63
 """Whole numbers stay below this: larger ones cannot be stored, and printing one of a million digits takes minutes."""
@@ -45,16 +48,16 @@ def arguments_of(snapshot: monty.FunctionSnapshot) -> tuple[Any, ...]:
         return ()
 
 
-def weigh(values: tuple[Any, ...]) -> None:
-    """Hold what is handed to the host to a size that one run may well repeat as often as it may call.
+def weigh(values: tuple[Any, ...]) -> int:
+    """Bytes, roughly, of what is handed to the host; it stops counting once one call's bound is passed.
 
-    :raises ProgramLimitError: more than `MAX_CROSSING_BYTES` of text, or ten times `MAX_PARAMETER_ITEMS`
+    :raises ProgramLimitError: more than `MAX_CROSSING_BYTES`
     """
-    items, weight = 0, 0
+    weight = 0
     waiting: list[Any] = list(values)
     while waiting:
         item = waiting.pop()
-        items += 1
+        weight += ITEM_BYTES
         if isinstance(item, (str, bytes)):
             weight += len(item)
         elif isinstance(item, int):
@@ -63,10 +66,21 @@ def weigh(values: tuple[Any, ...]) -> None:
             waiting += [*item.keys(), *item.values()]
         elif isinstance(item, (list, tuple, set, frozenset)):
             waiting += item
-        if weight > MAX_CROSSING_BYTES or items + len(waiting) > 10 * MAX_PARAMETER_ITEMS:
+        elif isinstance(item, monty.MontyClassProxy):
+            waiting += _attributes(item).values()
+        if weight + len(waiting) * ITEM_BYTES > MAX_CROSSING_BYTES:
             raise ProgramLimitError(
                 "the program hands too much to its host", limit="output_kb", expected=f"{MAX_CROSSING_BYTES} bytes"
             )
+    return weight
+
+
+def _attributes(proxy: monty.MontyClassProxy) -> dict[str, Any]:
+    """What an object of the program holds; nothing where it cannot be read."""
+    try:
+        return proxy.attributes
+    except (TypeError, ValueError):
+        return {}
 
 
 def output_of(snapshot: monty.MontyComplete) -> Any:
@@ -80,14 +94,6 @@ def output_of(snapshot: monty.MontyComplete) -> Any:
         raise ProgramError(
             "the program returned something that cannot be stored", got="a set or dict of objects"
         ) from None
-
-
-def _handle_in(proxy: monty.MontyClassProxy) -> Any:
-    """What an object of the program holds as its `handle`; None where it has none or cannot be read."""
-    try:
-        return proxy.attributes.get("handle")
-    except (TypeError, ValueError):
-        return None
 
 
 def with_handles(params: Any) -> dict[str, Any]:
@@ -107,7 +113,7 @@ def with_handles(params: Any) -> dict[str, Any]:
             return {key: convert(each, depth + 1) for key, each in item.items()}
         if isinstance(item, (list, tuple)):
             return [convert(each, depth + 1) for each in item]
-        if isinstance(item, monty.MontyClassProxy) and (raw := _handle_in(item)) is not None:
+        if isinstance(item, monty.MontyClassProxy) and (raw := _attributes(item).get("handle")) is not None:
             return handle_of(raw).model_dump(mode="json")
         if item is None or isinstance(item, (bool, float)):
             return item
@@ -171,7 +177,7 @@ def plain_value(value: Any, limits: RunLimits, frame: FrameInfo) -> Any:
             named = {str(convert(key, 0)): each for key, each in item.items()}
             if len(named) == len(item):
                 return {key: convert(each, depth - 1) for key, each in named.items()}
-        if isinstance(item, monty.MontyClassProxy) and (raw := _handle_in(item)) is not None:
+        if isinstance(item, monty.MontyClassProxy) and (raw := _attributes(item).get("handle")) is not None:
             return {"patch": _checked_handle(raw, frame)}
         raise ProgramError(
             "the program returned something that cannot be stored",

@@ -26,7 +26,17 @@ import pydantic_monty as monty
 from pydantic import Field, ValidationError
 
 from .camera import Strict
-from .crossing import INT64, arguments_of, explain, is_exception_name, output_of, plain_value, weigh, with_handles
+from .crossing import (
+    INT64,
+    MAX_CROSSING_TOTAL,
+    arguments_of,
+    explain,
+    is_exception_name,
+    output_of,
+    plain_value,
+    weigh,
+    with_handles,
+)
 from .errors import ConfigError, InvalidCall, Overloaded, ProgramError, ProgramFailed, ProgramLimitError
 from .functions import Registry
 from .ids import call_id
@@ -224,6 +234,7 @@ class Run:
         self._promises: dict[int, int] = {}
         self._settled_promises: dict[int, monty.ExternalSettledResult] = {}
         self._promise_count = 0
+        self._crossed = 0
         self._undelivered: dict[int, Outcome] = {}
         self._occurrences: Counter[str] = Counter()
         self._blocked: monty.FunctionSnapshot | monty.FutureSnapshot | None = None
@@ -379,7 +390,9 @@ class Run:
         if module != HOST_MODULE:
             return {"exc_type": "NameError", "message": f"name '{snapshot.function_name}' is not defined"}
         arguments = arguments_of(snapshot)
-        weigh(arguments)
+        self._crossed += weigh(arguments)
+        if self._crossed > MAX_CROSSING_TOTAL:
+            raise ProgramLimitError("the program hands too much to its host, call by call", limit="output_kb")
         match name, arguments:
             case "call" | "call_sync", (function, params, *options):
                 try:
