@@ -1,0 +1,170 @@
+"""The shadow of a program: what ahead code is cut from.
+
+Beside the lowered program, which stays as it is, stands a copy in small steps: every call of a model has a step of its
+own (`Ask`), conditions inside expressions have become branches, comprehensions loops.  The shadow is never run as a
+whole; slices of it become ahead blocks and strands.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..types import CallSite
+
+Loc = tuple[str, str]
+"""What a step reads or writes: ("name", x), ("object", class of objects that may be the same), ("attr", name of an
+attribute), ("exit", what an early exit leaves)."""
+Edge = tuple["Node", "Loop | None"]
+"""A step that another one needs, and the loop around whose back edge that goes, if any."""
+
+
+@dataclass(eq=False)
+class Block:
+    """Steps in a row.  `stmts` is the list of statements of the lowered program that it mirrors, if there is one."""
+
+    parent: Node | None
+    stmts: list[ast.stmt] | None
+    nodes: list[Node] = field(default_factory=list)
+
+    def walk(self) -> Iterator[Node]:
+        """Every step in it, in the order of the program."""
+        stack = list(reversed(self.nodes))
+        while stack:
+            node = stack.pop()
+            yield node
+            for block in reversed(node.blocks):
+                stack.extend(reversed(block.nodes))
+
+
+@dataclass(eq=False)
+class Node:
+    """A step."""
+
+    anchor: ast.stmt
+    """the statement of the lowered program that it belongs to"""
+    block: Block
+    reads: set[Loc] = field(default_factory=set)
+    writes: set[Loc] = field(default_factory=set)
+    """bound anew"""
+    mutates: set[Loc] = field(default_factory=set)
+    """changed in place, perhaps"""
+    index: int = -1
+    """place in the order of the program; those of the steps inside follow its own"""
+    end: int = -1
+    """one past the last index inside it"""
+    needs: list[Edge] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks inside it."""
+        return ()
+
+
+@dataclass(eq=False)
+class Bind(Node):
+    """A statement that only computes: binds names, or changes an object in place; it may fail."""
+
+    stmt: ast.stmt = field(default_factory=ast.Pass)
+
+
+@dataclass(eq=False)
+class Ask(Node):
+    """`target = await call`: a call of pure functions."""
+
+    target: str = ""
+    call: ast.Call = field(default_factory=lambda: ast.Call(ast.Name(""), [], []))
+    site: CallSite | None = None
+    common: bool = False
+    """stands in both arms of a branch; here, before it, only so that it can be started"""
+
+
+@dataclass(eq=False)
+class Branch(Node):
+    """`if test: body else: orelse`."""
+
+    test: ast.expr = field(default_factory=lambda: ast.Constant(True))
+    body: Block = field(default_factory=lambda: Block(None, None))
+    orelse: Block = field(default_factory=lambda: Block(None, None))
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return (self.body, self.orelse)
+
+
+@dataclass(eq=False)
+class Loop(Node):
+    """`for target in iter: body else: orelse`."""
+
+    target: ast.expr = field(default_factory=lambda: ast.Name(""))
+    iter: ast.expr = field(default_factory=lambda: ast.Name(""))
+    body: Block = field(default_factory=lambda: Block(None, None))
+    orelse: Block = field(default_factory=lambda: Block(None, None))
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return (self.body, self.orelse)
+
+
+@dataclass(eq=False)
+class Exit(Node):
+    """`return`, `raise`, `break` or `continue`."""
+
+    kind: Literal["return", "break", "continue"] = "return"
+    loop: Loop | None = None
+
+
+@dataclass(eq=False)
+class Pinned(Node):
+    """Something with an effect, or of which nothing is known: only the program itself does it, where it stands."""
+
+    why: str = ""
+    is_barrier: bool = False
+    """nothing is started before it that stands after it"""
+    awaits: bool = False
+    watched: list[ast.AST] = field(default_factory=list)
+    """what it looks at"""
+    changes: list[ast.expr] = field(default_factory=list)
+    """objects that it changes in place"""
+    regions: list[Block] = field(default_factory=list)
+    """what stands inside, where nothing is started from outside"""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(self.regions)
+
+
+def text_of(block: Block, indent: str = "") -> str:
+    """The shadow, printed."""
+    lines: list[str] = []
+    for node in block.nodes:
+        needs = ",".join(
+            f"{n.index}{'~' if loop is not None else ''}" for n, loop in sorted(node.needs, key=lambda e: e[0].index)
+        )
+        lines.append(f"{node.index:4} {indent}{_line(node)}" + (f"    <- {needs}" if needs else ""))
+        for number, inner in enumerate(node.blocks):
+            if inner.nodes:
+                if number:
+                    lines.append(f"     {indent}else")
+                lines.append(text_of(inner, indent + "  "))
+    return "\n".join(lines)
+
+
+def _line(node: Node) -> str:
+    match node:
+        case Bind():
+            return ast.unparse(node.stmt)
+        case Ask():
+            number = node.site.number if node.site else 0
+            return f"{node.target} = ask #{number} {ast.unparse(node.call)}" + (" (common)" if node.common else "")
+        case Branch():
+            return f"if {ast.unparse(node.test)}"
+        case Loop():
+            return f"for {ast.unparse(node.target)} in {ast.unparse(node.iter)}"
+        case Exit():
+            return node.kind
+        case Pinned():
+            return f"{'barrier' if node.is_barrier else 'pinned'}: {node.why}"
+    return type(node).__name__

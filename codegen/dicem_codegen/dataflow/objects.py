@@ -1,0 +1,180 @@
+"""Which names may mean the same object, so that a change through one is a change seen through another.
+
+One class of objects for all that flows together in a function, whatever the order, and one for what is inside them:
+Steensgaard's analysis ("Points-to analysis in almost linear time", POPL 1996), with one field, the contents.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from .ir import Loc
+
+SHARED = "*"
+"""the class of what comes from outside or went there"""
+_SAME_CONTENT = frozenset({"sorted", "list", "reversed", "tuple", "set", "copy", "items", "values", "keys", "filter",
+                           "frozenset", "get", "pop", "setdefault", "next", "iter", "union"})  # fmt: skip
+
+
+class Objects:
+    """Classes of objects, joined as statements are read."""
+
+    def __init__(self, is_plain: Callable[[ast.expr], bool]) -> None:
+        self._is_plain = is_plain
+        self._parent: dict[str, str] = {}
+        self._content: dict[str, str] = {}
+        self._count = 0
+
+    def fresh(self) -> str:
+        """A class of its own."""
+        self._count += 1
+        return f"o{self._count}"
+
+    def of_name(self, name: str) -> str:
+        """The class of what a name means."""
+        return self._find(f"n:{name}")
+
+    def content(self, kind: str) -> str:
+        """The class of what is inside."""
+        kind = self._find(kind)
+        if kind not in self._content:
+            self._content[kind] = self.fresh()
+        return self._find(self._content[kind])
+
+    def _find(self, kind: str) -> str:
+        root = kind
+        while (parent := self._parent.get(root)) is not None:
+            root = parent
+        while (parent := self._parent.get(kind)) is not None and parent != root:
+            self._parent[kind], kind = root, parent
+        return root
+
+    def join(self, one: str, other: str) -> str:
+        """Make two classes one, and what is inside them."""
+        pending = [(one, other)]
+        while pending:
+            a, b = (self._find(kind) for kind in pending.pop())
+            if a == b:
+                continue
+            a, b = sorted((a, b), key=lambda kind: (kind != SHARED, kind))  # SHARED stays the root: stable and cheap
+            self._parent[b] = a
+            if b in self._content:
+                inside = self._content.pop(b)
+                if a in self._content:
+                    pending.append((self._content[a], inside))
+                else:
+                    self._content[a] = inside
+        return self._find(one)
+
+    def of(self, expr: ast.expr) -> str | None:
+        """The class of a value; None for one that nobody can change, as a number, text, or a patch."""
+        if self._is_plain(expr):
+            return None
+        match expr:
+            case ast.Name(id=name):
+                return self.of_name(name)
+            case ast.Attribute(value=value) | ast.Subscript(value=value) | ast.Starred(value=value):
+                inner = self.of(value)
+                return None if inner is None else (inner if isinstance(expr, ast.Starred) else self.content(inner))
+            case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
+                return self._holding(elements)
+            case ast.Dict(keys=keys, values=values):
+                return self._holding([*(k for k in keys if k is not None), *values])
+            case ast.IfExp(body=body, orelse=orelse):
+                return self._either([body, orelse])
+            case ast.BoolOp(values=values):
+                return self._either(values)
+            case ast.NamedExpr(value=value):
+                return self.of(value)
+            case ast.BinOp(left=left, right=right):
+                return self._like([left, right])
+            case ast.Call(func=func, args=arguments):
+                return self._of_call(func, arguments, expr)
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                return self._of_comprehension(expr)
+        return self._like([n for n in ast.iter_child_nodes(expr) if isinstance(n, ast.expr)])
+
+    def _of_call(self, func: ast.expr, arguments: list[ast.expr], call: ast.Call) -> str:
+        inputs = [*arguments, *(k.value for k in call.keywords)]
+        name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+        if isinstance(func, ast.Attribute):
+            inputs = [func.value, *inputs]
+        result = self._like(inputs)
+        if name not in _SAME_CONTENT:
+            for value in inputs:
+                kind = self.of(value)
+                if kind is not None:
+                    self.join(self.content(result), kind)
+        return result
+
+    def _of_comprehension(self, expr: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> str:
+        for generator in expr.generators:
+            self.bind(generator.target, generator.iter, element=True)
+        parts = [expr.key, expr.value] if isinstance(expr, ast.DictComp) else [expr.elt]
+        return self._holding(parts)
+
+    def _holding(self, elements: list[ast.expr]) -> str:
+        made = self.fresh()
+        for element in elements:
+            kind = self.of(element)
+            if kind is not None:
+                self.join(self.content(made), self.content(kind) if isinstance(element, ast.Starred) else kind)
+        return made
+
+    def _either(self, values: list[ast.expr]) -> str | None:
+        kinds = [kind for kind in map(self.of, values) if kind is not None]
+        for kind in kinds[1:]:
+            self.join(kinds[0], kind)
+        return kinds[0] if kinds else None
+
+    def _like(self, values: list[ast.expr]) -> str:
+        """Something new with the same things inside, and, as a method may hand on its receiver's parts, their parts."""
+        made = self.fresh()
+        for value in values:
+            kind = self.of(value)
+            if kind is not None:
+                self.join(self.content(made), self.content(kind))
+        return made
+
+    def bind(self, target: ast.expr, value: ast.expr, *, element: bool = False) -> None:
+        """`target = value`, or `for target in value`."""
+        kind = self.of(value)
+        if kind is not None:
+            self._bind_kind(target, self.content(kind) if element else kind)
+
+    def _bind_kind(self, target: ast.expr, kind: str) -> None:
+        match target:
+            case ast.Name(id=name):
+                self.join(self.of_name(name), kind)
+            case ast.Starred(value=inner):
+                self.join(self.of(inner) or self.fresh(), kind)
+            case ast.Tuple(elts=elements) | ast.List(elts=elements):
+                for inner in elements:
+                    if isinstance(inner, ast.Starred):
+                        self._bind_kind(inner.value, kind)
+                    else:
+                        self._bind_kind(inner, self.content(kind))
+            case ast.Attribute(value=holder) | ast.Subscript(value=holder):
+                outer = self.of(holder)
+                if outer is not None:
+                    self.join(self.content(outer), kind)
+
+    def locations(self, expr: ast.AST) -> set[Loc]:
+        """All that evaluating `expr` may look at: its names, what they mean, and what is inside, all the way down."""
+        found: set[Loc] = set()
+        for node in ast.walk(expr):
+            if isinstance(node, ast.Name):
+                found.add(("name", node.id))
+                if not self._is_plain(node):
+                    self._add_deep(self.of_name(node.id), found)
+            elif isinstance(node, ast.Attribute):
+                found.add(("attr", node.attr))
+        return found
+
+    def _add_deep(self, kind: str, found: set[Loc]) -> None:
+        while ("object", kind) not in found:
+            found.add(("object", kind))
+            if kind not in self._content:
+                return
+            kind = self.content(kind)

@@ -1,0 +1,295 @@
+"""Which calls compute and nothing else: by name, and for the program's own functions by looking inside.
+
+Whatever is not known here has an effect: it stays where it stands.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hermod import prelude
+
+Effect = Literal["pure", "mutates", "unknown"]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_COMPUTE = frozenset({
+    "abs", "all", "any", "bool", "chr", "dict", "divmod", "enumerate", "float", "format", "frozenset", "int",
+    "isinstance", "len", "list", "max", "min", "ord", "pow", "range", "repr", "reversed", "round", "set", "sorted",
+    "str", "sum", "tuple", "type", "zip",
+    "Exception", "ValueError", "TypeError", "KeyError", "IndexError", "RuntimeError", "AttributeError", "StopIteration",
+})  # fmt: skip
+_PRELUDE = frozenset({"ImagePatch", "VideoSegment", "PILImage", "distance", "bool_to_yesno", "coerce_to_numeric"})
+_METHODS = frozenset({
+    # of a patch, a picture, a video
+    "crop", "overlaps_with", "frame_from_index", "trim", "frame_iterator",
+    # of text
+    "capitalize", "casefold", "center", "count", "encode", "endswith", "expandtabs", "format", "format_map", "index",
+    "isalnum", "isalpha", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric", "isspace", "istitle",
+    "isupper", "join", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind",
+    "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase",
+    "title", "translate", "upper", "zfill", "find",
+    # of lists, dicts and sets
+    "copy", "get", "items", "keys", "values", "difference", "intersection", "isdisjoint", "issubset", "issuperset",
+    "symmetric_difference", "union",
+    # of numbers
+    "is_integer", "bit_length",
+})  # fmt: skip
+_MUTATORS = frozenset({
+    "add", "append", "clear", "difference_update", "discard", "extend", "insert", "intersection_update", "pop",
+    "popitem", "remove", "reverse", "setdefault", "sort", "symmetric_difference_update", "update", "appendleft",
+    "popleft",
+})  # fmt: skip
+_PURE_MODULES = {"math": None, "statistics": None, "re": {"match", "search", "fullmatch", "findall", "sub", "split"},
+                 "PIL.Image": {"open"}, "json": {"loads", "dumps"}}  # fmt: skip
+CALLS_BACK = frozenset({"max", "min", "sorted", "sort", "map", "filter"})
+ITERATES = frozenset({
+    "all", "any", "dict", "enumerate", "extend", "frozenset", "join", "list", "max", "min", "reversed", "set", "sorted",
+    "sum", "tuple", "update", "zip", "map", "filter", "iter", "union",
+})  # fmt: skip
+"""What walks its arguments."""
+
+
+@dataclass
+class ModuleFacts:
+    """What the names of a module mean."""
+
+    imports: dict[str, str] = field(default_factory=dict)
+    """name -> module, or module.attribute"""
+    functions: dict[str, Function] = field(default_factory=dict)
+    constants: set[str] = field(default_factory=set)
+    """names bound once, at the top, and not to a function"""
+    variables: set[str] = field(default_factory=set)
+    """names that functions bind, or that are bound more than once"""
+    methods: set[str] = field(default_factory=set)
+    """names of methods and attributes of the program's own classes: of these nothing is known"""
+    has_operators: bool = False
+    """a class of its own defines operators: then no operation on an unknown value is known either"""
+
+
+def facts_of(tree: ast.Module) -> ModuleFacts:
+    """Read a module."""
+    facts = ModuleFacts()
+    bound: dict[str, int] = {}
+    for statement in tree.body:
+        match statement:
+            case ast.Import():
+                for alias in statement.names:
+                    name = alias.asname or alias.name.split(".")[0]
+                    facts.imports[name] = alias.name if alias.asname else name
+                    bound[name] = bound.get(name, 0) + 1
+            case ast.ImportFrom():
+                for alias in statement.names:
+                    facts.imports[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
+                    bound[alias.asname or alias.name] = bound.get(alias.asname or alias.name, 0) + 1
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                facts.functions[statement.name] = statement
+                bound[statement.name] = bound.get(statement.name, 0) + 1
+            case _:
+                for node in ast.walk(statement):
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+                        bound[node.id] = bound.get(node.id, 0) + 1
+                    elif isinstance(node, ast.ClassDef):
+                        bound[node.name] = bound.get(node.name, 0) + 1
+    declared: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            declared.update(node.names)
+        elif isinstance(node, ast.ClassDef):
+            _note_class(node, facts)
+    facts.variables = {name for name, count in bound.items() if count > 1} | declared
+    facts.constants = set(bound) - facts.variables
+    for name in facts.variables:
+        facts.functions.pop(name, None)
+        facts.imports.pop(name, None)
+    return facts
+
+
+def _note_class(node: ast.ClassDef, facts: ModuleFacts) -> None:
+    for inner in ast.walk(node):
+        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            facts.methods.add(inner.name)
+            facts.has_operators |= inner.name.startswith("__") and inner.name not in ("__init__", "__repr__")
+        elif isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store):
+            facts.methods.add(inner.attr)
+        elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            facts.methods.add(inner.id)
+
+
+class Purity:
+    """What calls do, in one function of a module; `local` are the names that the function binds."""
+
+    def __init__(self, facts: ModuleFacts, local: frozenset[str], pure_functions: frozenset[str]) -> None:
+        self.facts, self.local, self.pure_functions = facts, local, pure_functions
+
+    def effect(self, call: ast.Call) -> Effect:
+        """What the call itself does, its arguments aside."""
+        if any(isinstance(k, ast.keyword) and k.arg in ("key", "default_factory") and not self._is_pure_value(k.value)
+               for k in call.keywords):  # fmt: skip
+            return "unknown"
+        match call.func:
+            case ast.Name(id=name):
+                return self._effect_of_name(name, call)
+            case ast.Attribute():
+                return self._effect_of_method(call.func, call)
+        return "unknown"
+
+    def _effect_of_name(self, name: str, call: ast.Call) -> Effect:
+        if name in self.local:
+            return "unknown"
+        if name in self.facts.functions:
+            return "pure" if name in self.pure_functions else "unknown"
+        if name in self.facts.imports or name in self.facts.variables or name in self.facts.constants:
+            return "pure" if self._is_pure_import(self.facts.imports.get(name, "")) else "unknown"
+        if name in ("map", "filter"):
+            return "pure" if call.args and self._is_pure_value(call.args[0]) else "unknown"
+        if name in _COMPUTE and hasattr(builtins, name):
+            return "unknown" if name == "type" and len(call.args) != 1 else "pure"
+        if name in _PRELUDE or (name.endswith("_finish") and hasattr(prelude, name)):
+            return "pure"
+        return "unknown"
+
+    def _effect_of_method(self, func: ast.Attribute, call: ast.Call) -> Effect:
+        name = func.attr
+        if isinstance(func.value, ast.Name) and func.value.id not in self.local:
+            module = self.facts.imports.get(func.value.id)
+            if module is not None:
+                return "pure" if self._is_pure_import(f"{module}.{name}") else "unknown"
+        if name in self.facts.methods:
+            return "unknown"
+        if name in _METHODS or (name.endswith("_finish") and hasattr(prelude.ImagePatch, name)):
+            return "pure"
+        if name in _MUTATORS:
+            return "mutates"
+        return "unknown"
+
+    def _is_pure_import(self, full: str) -> bool:
+        module, _, name = full.rpartition(".")
+        allowed = _PURE_MODULES.get(module, frozenset())
+        return allowed is None or name in allowed
+
+    def _is_pure_value(self, value: ast.expr) -> bool:
+        """Whether calling `value` computes and nothing else."""
+        match value:
+            case ast.Constant(value=None):
+                return True
+            case ast.Name(id=name):
+                return name in self.pure_functions or (
+                    name not in self.local and name not in self.facts.constants and name not in self.facts.variables
+                    and name in _COMPUTE
+                )  # fmt: skip
+            case ast.Lambda(args=arguments, body=body):
+                inner = frozenset(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
+                return Purity(self.facts, self.local | inner, self.pure_functions).is_pure(body)
+            case ast.Attribute(value=ast.Name(id="str"), attr=name):
+                return name in _METHODS
+        return False
+
+    def is_pure(self, expr: ast.AST) -> bool:
+        """Whether evaluating `expr` computes and nothing else."""
+        for node in ast.walk(expr):
+            if isinstance(node, ast.Call) and self.effect(node) != "pure":
+                return False
+            if isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)):
+                return False
+            if self.facts.has_operators and isinstance(node, (ast.BinOp, ast.Compare, ast.Subscript, ast.UnaryOp)):
+                return False
+        return True
+
+
+def bound_names(function: Function | ast.Lambda) -> frozenset[str]:
+    """The names that a function binds: parameters, assignments, loops, nested definitions."""
+    arguments = function.args
+    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    names.update(a.arg for a in (arguments.vararg, arguments.kwarg) if a)
+    if isinstance(function, ast.Lambda):
+        return frozenset(names)
+    stack: list[ast.AST] = list(function.body)
+    outer: set[str] = set()
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+            continue
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            names.add(node.id)
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            outer.update(node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        stack.extend(ast.iter_child_nodes(node))
+    return frozenset(names - outer)
+
+
+def pure_functions(facts: ModuleFacts) -> frozenset[str]:
+    """The program's own plain functions that compute and nothing else, found by starting from none."""
+    known: frozenset[str] = frozenset()
+    while True:
+        more = {n for n, f in facts.functions.items() if n not in known and _is_pure_function(f, facts, known)}
+        if not more:
+            return known
+        known |= more
+
+
+def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[str]) -> bool:
+    if isinstance(function, ast.AsyncFunctionDef) or function.decorator_list:
+        return False
+    local = bound_names(function)
+    purity = Purity(facts, local, known)
+    fresh = _fresh_names(function)
+    for node in ast.walk(function):
+        match node:
+            case ast.Global() | ast.Nonlocal() | ast.Yield() | ast.YieldFrom() | ast.Await() | ast.With() | ast.Delete():
+                return False
+            case ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef() if node is not function:
+                return False
+            case ast.Name(id=name, ctx=ast.Load()) if name in facts.variables and name not in local:
+                return False
+            case ast.Attribute(ctx=ast.Store()) | ast.Attribute(ctx=ast.Del()):
+                return False
+            case ast.Subscript(ctx=ast.Store() | ast.Del(), value=value) if not _is_name_in(value, fresh):
+                return False
+            case ast.AugAssign(target=ast.Name(id=name)) if name not in fresh:
+                return False
+            case ast.Call():
+                effect = purity.effect(node)
+                if effect == "mutates" and isinstance(node.func, ast.Attribute):
+                    effect = "pure" if _is_name_in(node.func.value, fresh) else "unknown"
+                if effect != "pure":
+                    return False
+    return True
+
+
+def _is_name_in(expr: ast.expr, names: frozenset[str]) -> bool:
+    return isinstance(expr, ast.Name) and expr.id in names
+
+
+def _fresh_names(function: Function) -> frozenset[str]:
+    """Names that are only ever bound to something made on the spot."""
+    fresh: set[str] = set()
+    other: set[str] = {a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
+    for node in ast.walk(function):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                made = isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.Constant,
+                                          ast.JoinedStr, ast.Compare))  # fmt: skip
+                (fresh if made else other).add(name)
+            case ast.AugAssign():
+                pass
+            case ast.Name(id=name, ctx=ast.Store()):
+                pass
+    stores: dict[str, int] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            stores[node.id] = stores.get(node.id, 0) + 1
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            stores[node.targets[0].id] = stores.get(node.targets[0].id, 0) - 1
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            stores[node.target.id] = stores.get(node.target.id, 0) - 1
+    return frozenset(name for name in fresh - other if stores.get(name, 0) == 0)

@@ -1,0 +1,97 @@
+"""Writes the compiled program: the lowered one, with ahead blocks before its lines and strands before its functions."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable
+
+from .dataflow import Graph
+from .dataflow.cut import Cutter, NotCut, ahead_block
+from .lower.expand import expand
+from .types import CallSite, Diagnostic, Lowered, Plan
+
+
+def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
+    """The source of the compiled program."""
+    tree = lowered.tree
+    placed = {n: p.site for n, p in plan.placements.items()} if plan else {}
+
+    def tags(site: CallSite) -> list[ast.keyword]:
+        where = placed.get(site.number)
+        return [ast.keyword("site", ast.Constant(where))] if where else []
+
+    names = _fresh_names(tree)
+    insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]] = []
+    strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]] = []
+    for shadow in graph.shadows:
+        cutter = Cutter(shadow.local, shadow.objects, names, tags, lambda n, s=shadow: n in s.walks_again)  # type: ignore[misc]
+        for start in shadow.starts:
+            try:
+                cut = cutter.cut(start)
+            except NotCut as cause:
+                graph.diagnostics.append(Diagnostic(start.before.lineno, 1, "note", "serial", str(cause)))
+                continue
+            assert start.block.stmts is not None
+            insertions.append((start.block.stmts, start.before, cut.inline))
+            strands.append((shadow.function, cut.strands))
+    changed = bool(insertions)
+    expanded_tags = {n: {"site": s} for n, s in placed.items() if s}
+    _insert(insertions)
+    _insert_strands(tree, strands)
+    made = expand(lowered, expanded_tags)
+    if changed:
+        _insert_header(made)
+    ast.fix_missing_locations(made)
+    return ast.unparse(made) + "\n"
+
+
+def _insert(insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]]) -> None:
+    blocks: dict[int, tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]] = {}
+    for statements, before, body in insertions:
+        known = blocks.setdefault(id(before), (statements, before, []))
+        known[2].extend(body)
+    for statements, before, body in blocks.values():
+        place = next(i for i, s in enumerate(statements) if s is before)
+        statements.insert(place, ahead_block(body))
+
+
+def _insert_strands(tree: ast.Module, strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]]) -> None:
+    for function, made in strands:
+        place = next(i for i, s in enumerate(tree.body) if any(n is function for n in ast.walk(s)))
+        tree.body[place:place] = made
+
+
+def _insert_header(tree: ast.Module) -> None:
+    share = ast.Expr(ast.Call(ast.Attribute(ast.Name("hermod", ast.Load()), "share_calls", ast.Load()), [], []))
+    place = 0
+    if tree.body and isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant):
+        place = 1
+    while place < len(tree.body) and isinstance(tree.body[place], (ast.Import, ast.ImportFrom)):
+        place += 1
+    has_hermod = any(
+        isinstance(s, ast.Import) and any(a.name == "hermod" and not a.asname for a in s.names) for s in tree.body
+    )
+    lines: list[ast.stmt] = [] if has_hermod else [ast.Import([ast.alias("hermod")])]
+    tree.body[place:place] = [*lines, share]
+
+
+def _fresh_names(tree: ast.Module) -> Callable[[str], str]:
+    """Gives names that the program has not."""
+    taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {
+        n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    }
+    taken |= {a.arg for a in ast.walk(tree) if isinstance(a, ast.arg)}
+
+    def fresh(wanted: str) -> str:
+        name, count = wanted, 1
+        while name in taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        taken.add(name)
+        return name
+
+    return fresh
+
+
+__all__ = ["copy", "emit"]
