@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Callable
 
 from .dataflow import Graph
-from .dataflow.cut import Cutter, NotCut, ahead_block
+from .dataflow.ahead import Start
+from .dataflow.cut import Cutter, NotCut
+from .dataflow.names import ahead_block
 from .lower.expand import expand
 from .types import CallSite, Diagnostic, Lowered, Plan
 
@@ -25,15 +26,19 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
     insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]] = []
     strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]] = []
     for shadow in graph.shadows:
-        cutter = Cutter(shadow.local, shadow.objects, names, tags, lambda n, s=shadow: n in s.walks_again)  # type: ignore[misc]
+        cutter = Cutter(shadow.planner.asks, shadow.local, names, tags, shadow.walks_again.__contains__)
+        places: dict[int, list[Start]] = {}
         for start in shadow.starts:
+            places.setdefault(start.index, []).append(start)
+        for starts in places.values():
+            block, before = starts[0].block, starts[0].before
             try:
-                cut = cutter.cut(start)
+                cut = cutter.cut(starts)
             except NotCut as cause:
-                graph.diagnostics.append(Diagnostic(start.before.lineno, 1, "note", "serial", str(cause)))
+                graph.diagnostics.append(Diagnostic(before.lineno, 1, "note", "serial", str(cause)))
                 continue
-            assert start.block.stmts is not None
-            insertions.append((start.block.stmts, start.before, cut.inline))
+            assert block.stmts is not None
+            insertions.append((block.stmts, before, cut.inline))
             strands.append((shadow.function, cut.strands))
     changed = bool(insertions)
     expanded_tags = {n: {"site": s} for n, s in placed.items() if s}
@@ -93,5 +98,3 @@ def _fresh_names(tree: ast.Module) -> Callable[[str], str]:
 
     return fresh
 
-
-__all__ = ["copy", "emit"]

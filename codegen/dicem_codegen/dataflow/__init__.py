@@ -11,7 +11,7 @@ from ..lower.kinds import Kinds, infer
 from ..types import CallNode, CallSite, Diagnostic, Lowered
 from .ahead import Planner, Start
 from .build import Builder
-from .ir import Ask, Block, Loop, text_of
+from .ir import Ask, Block, Loc, Loop, text_of
 from .needs import find_needs
 from .objects import Objects
 from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, pure_functions
@@ -49,9 +49,9 @@ class Graph:
         for shadow in self.shadows:
             lines = [f"{shadow.function.name}:", text_of(shadow.root, "  ")]
             for start in shadow.starts:
-                asked = ", ".join(f"#{t.site.number}" for t in start.targets if t.site)
+                number = start.ask.site.number if start.ask.site else 0
                 what = "strand" if start.waits else "ahead"
-                lines.append(f"  {what} before line {start.before.lineno}: {asked}")
+                lines.append(f"  #{number}: {what} before line {start.before.lineno}")
             parts.append("\n".join(lines))
         return "\n\n".join(parts) + "\n"
 
@@ -106,7 +106,11 @@ def _shadow(
     objects = Objects(is_plain)
     parameters = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
     find_needs(root, objects, purity, [name for name in (*parameters, *sorted(outer)) if name not in plain])
-    planner = Planner(root)
+
+    def locations(loc: Loc) -> set[Loc]:
+        return objects.locations(ast.Name(loc[1], ast.Load())) if loc[0] == "name" else {loc}
+
+    planner = Planner(root, locations)
     return Shadow(function, root, objects, local, again, planner.starts(), planner)
 
 

@@ -7,30 +7,30 @@ started there, in a block of its own lines (`Start.waits` is empty).  One that n
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import bisect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from .ir import Ask, Bind, Block, Branch, Loop, Node, Pinned
-from .needs import steps_inside
+from .ir import Ask, Bind, Block, Branch, Loc, Loop, Node, Pinned
 
 
 @dataclass(eq=False)
 class Start:
-    """What is started at one place."""
+    """From where a call can be started.  Sets of steps are integers, a bit for each index."""
 
+    ask: Ask
     block: Block
     """mirrors a list of statements of the program"""
     before: ast.stmt
-    """the statement that it stands in front of"""
+    """the statement that the ahead block stands in front of"""
     index: int
     """the first step of that statement"""
-    targets: list[Ask]
-    keep: set[Node]
-    """the steps that the targets need, from that place on"""
+    keep: int
+    """the steps that the call needs, from that place on"""
     waits: int
-    """the steps that must have been awaited, as a set of bits"""
-    carried: set[Node] = field(default_factory=set)
-    """steps that one iteration leaves to the next"""
+    """those of them that must be awaited; 0: it can be started in line"""
+    carried: int = 0
+    """those of them that one iteration leaves to the next"""
 
 
 @dataclass(frozen=True)
@@ -45,65 +45,53 @@ class Left:
 class Planner:
     """Finds the starts of one function."""
 
-    def __init__(self, root: Block) -> None:
-        self.root = root
+    def __init__(self, root: Block, locations: Callable[[Loc], set[Loc]]) -> None:
+        self.root, self._locations = root, locations
         self.order = list(root.walk())
-        self._asks = _bits(n for n in self.order if isinstance(n, Ask))
+        self.asks = _bits(n for n in self.order if isinstance(n, Ask))
         self._pinned = _bits(n for n in self.order if isinstance(n, Pinned))
-        self._waiting = self._asks | _bits(n for n in self.order if isinstance(n, Pinned) and n.awaits)
+        self._opaque = _bits(n for n in self.order if _is_opaque(n))
+        self._fronts: dict[Block, list[tuple[int, ast.stmt]]] = {}
+        self._touched: dict[Loc, int] = {}
+        self._mutating = _bits(n for n in self.order if n.mutates)
+        self._waiting = self.asks | _bits(n for n in self.order if isinstance(n, Pinned) and n.awaits)
         self._regions = _regions(root)
         self._closure = self._closures()
         self.left: list[Left] = []
 
     def starts(self) -> list[Start]:
-        """All of them, one for each place and set of awaited steps."""
-        found: dict[tuple[int, int, tuple[int, ...]], Start] = {}
+        """One for each call that can be started before the program comes to it."""
+        found: list[Start] = []
         for ask in [n for n in self.order if isinstance(n, Ask)]:
             start = self._start(ask)
-            if start is None:
-                continue
-            loops = tuple(n.index for _, n in _path(ask)[:-1] if isinstance(n, Loop) and n.index >= start.index)
-            key = (start.index, start.waits, loops)
-            known = found.get(key)
-            if known is None:
-                found[key] = start
-            else:
-                known.targets.append(ask)
-                known.keep |= start.keep
-                known.carried |= start.carried
-        return [start for start in found.values() if not self._is_subsumed(start, list(found.values()))]
+            if start is not None:
+                found.append(start)
+        places: dict[int, list[Start]] = {}
+        for start in found:
+            places.setdefault(start.index, []).append(start)
+        return [s for s in found if not self._is_subsumed(s, places[s.index])]
 
     def waits_of(self, ask: Ask) -> list[Ask]:
         """The asks whose results it needs directly: no other ask stands between."""
-        found: set[Ask] = set()
-        stack, seen = [n for n, _ in ask.needs], set[Node]()
-        while stack:
-            node = stack.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if isinstance(node, Ask):
-                if not node.common:
-                    found.add(node)
-            else:
-                stack.extend(n for n, _ in node.needs)
-        found.discard(ask)
-        return sorted(found, key=lambda n: n.index)
+        return [n for n in self._nodes(self._direct[ask.index]) if isinstance(n, Ask) and not n.common and n is not ask]
 
     # Sets of steps are integers, a bit for each index.
 
     def _closures(self) -> list[int]:
         """For each step, all that it needs within one iteration, itself included."""
         closure = [0] * len(self.order)
+        self._direct = [0] * len(self.order)
         for node in self.order:
-            bits = 1 << node.index
+            bits, direct = 1 << node.index, 0
             for needed, loop in node.needs:
                 if loop is None and needed.index < node.index:
                     bits |= closure[needed.index]
+                    direct |= 1 << needed.index if isinstance(needed, Ask) else self._direct[needed.index]
                     hidden = self._hidden_in(needed, node)
                     if hidden is not None:
                         bits |= 1 << hidden.index
             closure[node.index] = bits
+            self._direct[node.index] = direct
         return closure
 
     def _hidden_in(self, needed: Node, node: Node) -> Pinned | None:
@@ -170,114 +158,155 @@ class Planner:
             for source, around in node.needs:
                 if around is loop and not carried >> source.index & 1:
                     own = self._closure[source.index] & inside
-                    if own & (self._asks | self._pinned) or self._hidden_in(source, ask):
+                    if own & (self.asks | self._pinned) or self._hidden_in(source, ask):
                         return None
                     carried |= own
                     pending.extend(self._nodes(own))
-        if any(step.mutates for step in self._nodes(carried)) and needed & self._asks & ~(1 << ask.index):
+        if any(step.mutates for step in self._nodes(carried)) and needed & self.asks & ~(1 << ask.index):
             return None
-        if any(isinstance(n, Pinned) and _is_opaque(n) for n in steps_inside(loop)):
+        if self._opaque & inside:
             return None
         return carried
 
     def _place(self, path: list[tuple[Block, Node]], level: int, bits: int) -> int | None:
-        """The position in the block of that level behind all that is pinned; None: it must be further inside."""
+        """The first step in the block of that level behind all that is pinned; None: it must be further inside."""
         block, node = path[level]
         for inner_block, inner in path[level + 1 :]:
-            if any(_is_opaque(n) for n in inner_block.nodes[: inner_block.nodes.index(inner)]):
+            if self._opaque & _range(inner_block) & ((1 << inner.index) - 1):
                 return None
-        at = block.nodes.index(node)
-        first = 0
-        for place in range(at - 1, -1, -1):
-            other = block.nodes[place]
-            if _is_opaque(other) or self._span(other) & bits & self._pinned:
-                first = place + 1
-                break
-        inner_pinned = bits & self._pinned & self._span(node)
-        if inner_pinned:
+        if bits & self._pinned & _span(node):
             return None
-        return first
+        before = _range(block) & ((1 << node.index) - 1)
+        last = ((bits & self._pinned | self._opaque) & before).bit_length() - 1
+        if last < 0:
+            return block.nodes[0].index
+        return self._step(block, last).end
 
-    def _span(self, node: Node) -> int:
-        return ((1 << (node.end - node.index)) - 1) << node.index
+    def _step(self, block: Block, index: int) -> Node:
+        """The step of the block that an index lies in."""
+        return block.nodes[bisect.bisect_right(block.nodes, index, key=lambda n: n.index) - 1]
 
     def _settle(
         self, path: list[tuple[Block, Node]], level: int, first: int, bits: int, carried: int, ask: Ask
     ) -> Start | None:
         """Choose between a block in line and a strand, and the statement to stand in front of."""
-        places = list(_places(path, level, first))
-        if not places:
+        begin = self._front(path[level][0], first, path[level][1].index, last=False)
+        if begin is None:
             return None
-        begin = places[0][2]
         outer = next((n for _, n in path[level:-1] if isinstance(n, Loop)), ask)
-        waits = bits & self._asks & ~((1 << begin) - 1) & ((1 << outer.index) - 1)
-        inline = None
-        for place in places:
-            awaited = self._awaited(begin, place[2])
-            if waits & ~awaited == 0:
-                if awaited & ~waits == 0:
-                    inline = place
-                else:
-                    break
-        chosen = inline or self._sunk(places, begin)
-        waits_here = bits & self._asks & ~((1 << chosen[2]) - 1) & ~(1 << ask.index)
-        if inline is not None and self._comes_at_once(chosen[2], ask, path, level):
+        waits = bits & self.asks & ~((1 << begin[0]) - 1) & ((1 << outer.index) - 1)
+        place = self._inline_place(path, level, begin[0], waits)
+        if place is not None and self._comes_at_once(place[1], ask, path, level):
             return None
-        keep = set(self._nodes(bits & ~((1 << chosen[2]) - 1))) - {ask}
-        start = Start(chosen[0], chosen[1], chosen[2], [ask], keep, waits_here, set(self._nodes(carried)))
-        return self._with_makers(start, places)
+        if place is None:
+            block = path[level][0]
+            until = min(self._next_await(begin[0]), path[level][1].index)
+            front = self._front(block, begin[0], until, last=True) or begin
+            place = (block, *front)
+        index = place[1]
+        waits_here = bits & self.asks & ~((1 << index) - 1) & ~(1 << ask.index)
+        keep = bits & ~((1 << index) - 1) & ~(1 << ask.index)
+        start = Start(ask, place[0], place[2], index, keep, waits_here, carried)
+        return self._with_makers(start, begin[0])
+
+    def _inline_place(
+        self, path: list[tuple[Block, Node]], level: int, begin: int, waits: int
+    ) -> tuple[Block, int, ast.stmt] | None:
+        """The last place by which the program has awaited what the call waits for and nothing else; none may be."""
+        after = max(begin, waits.bit_length())
+        if self._awaited(begin, after) != waits:
+            return None
+        until, place = self._next_await(after), None
+        for block, node in path[level:]:
+            if block.stmts is None:
+                break
+            front = self._front(block, after, min(until, node.index), last=True)
+            if front is not None:
+                place = (block, *front)
+            if not isinstance(node, Branch):
+                break
+        return place
+
+    def _next_await(self, begin: int) -> int:
+        """The first step from `begin` on that the program awaits."""
+        rest = self._waiting >> begin
+        return begin + (rest & -rest).bit_length() - 1 if rest else len(self.order)
+
+    def _front(self, block: Block, first: int, until: int, *, last: bool) -> tuple[int, ast.stmt] | None:
+        """The first or last step between that begins a statement of the program."""
+        if block not in self._fronts:
+            own = {id(statement) for statement in block.stmts or []}
+            before: ast.stmt | None = None
+            fronts = self._fronts[block] = []
+            for node in block.nodes:
+                if node.anchor is not before and id(node.anchor) in own:
+                    fronts.append((node.index, node.anchor))
+                before = node.anchor
+        fronts = self._fronts[block]
+        low = bisect.bisect_left(fronts, first, key=lambda f: f[0])
+        high = bisect.bisect_right(fronts, until, key=lambda f: f[0])
+        if low >= high:
+            return None
+        return fronts[high - 1 if last else low]
 
     def _awaited(self, begin: int, end: int) -> int:
         return self._waiting & ((1 << end) - 1) & ~((1 << begin) - 1)
 
-    def _sunk(self, places: list[tuple[Block, ast.stmt, int]], begin: int) -> tuple[Block, ast.stmt, int]:
-        """The last place before the program awaits anything."""
-        last = places[0]
-        for place in places:
-            if self._awaited(begin, place[2]) == 0 and place[0] is places[0][0]:
-                last = place
-        return last
-
     def _comes_at_once(self, index: int, ask: Ask, path: list[tuple[Block, Node]], level: int) -> bool:
         """Whether the program itself starts it before it awaits anything else."""
-        if any(isinstance(n, Loop) for b, n in path[level:-1] if n.index >= index):
+        if any(isinstance(n, Loop) for _, n in path[level:-1] if n.index >= index):
             return False
         return not ask.common and self._awaited(index, ask.index) == 0
 
-    def _with_makers(self, start: Start, places: list[tuple[Block, ast.stmt, int]]) -> Start | None:
-        """Objects that the slice changes must be made in it: begin where they are made."""
-        changed = {loc for n in start.keep for loc in n.mutates}
-        if not changed:
+    def _with_makers(self, start: Start, floor: int) -> Start | None:
+        """Objects that the slice changes must be made in it: take in where they are made.  None: they are not."""
+        changing = start.keep & self._mutating
+        if not changing:
             return start
-        floor = places[0][2]
-        wanted = start.index
-        for node in list(start.keep):
-            for needed, _ in node.needs:
-                if needed.index < start.index and isinstance(needed, Bind) and needed.index >= floor and _makes(needed):
-                    wanted = min(wanted, needed.index)
-        start.keep |= {
-            n for node in list(start.keep) for n in self._nodes(self._closure[node.index])
-            if wanted <= n.index < start.index and isinstance(n, Bind) and _makes(n)
-        }  # fmt: skip
+        changed = {loc for node in self._nodes(changing) for loc in node.mutates}
+        touching = 0
+        for loc in changed:
+            touching |= self._touching(loc)
+        pending = [*self._nodes(start.keep & touching), start.ask]
+        while pending:
+            node = pending.pop()
+            bound = {("name", "")}
+            for source, around in node.needs:
+                if around is None:
+                    bound |= source.writes
+                if start.keep >> source.index & 1 or not source.writes & node.reads:
+                    continue
+                if not any(self._may_be(loc, changed) for loc in source.writes & node.reads):
+                    continue
+                if source.index < floor or not (isinstance(source, Bind) and _makes(source)):
+                    return None
+                start.keep |= 1 << source.index
+                pending.append(source)
+            # What no step binds comes from outside.
+            if any(loc not in bound and self._may_be(loc, changed) for loc in node.reads if loc[0] == "name"):
+                return None
         return start
 
+    def _touching(self, loc: Loc) -> int:
+        """The steps that look at what a location holds, by whatever name."""
+        if loc not in self._touched:
+            self._touched[loc] = _bits(n for n in self.order if loc in n.reads or loc in n.mutates)
+        return self._touched[loc]
+
+    def _may_be(self, loc: Loc, changed: set[Loc]) -> bool:
+        return bool(self._locations(loc) & changed)
+
     def _is_subsumed(self, start: Start, others: list[Start]) -> bool:
-        """Whether another strand starts the same calls at the same moment, on its way to its own."""
-        for other in others:
-            if other is start or other.block is not start.block or other.index != start.index:
-                continue
-            if all(self._is_on_the_way(ask, other) for ask in start.targets):
-                return True
-        return False
+        """Whether a strand starts the same call at the same moment, on its way to its own."""
+        return any(self._is_on_the_way(start.ask, other) for other in others if other is not start)
 
     def _is_on_the_way(self, ask: Ask, other: Start) -> bool:
-        if ask not in other.keep:
+        if not other.keep >> ask.index & 1:
             return False
         here = ~((1 << other.index) - 1)
-        needed = self._closure[ask.index] & self._asks & here & ~(1 << ask.index)
-        before = _bits(n for n in other.keep if isinstance(n, Ask) and n.index < ask.index)
-        return before & ~needed == 0 and (needed & ~before) == 0
-
+        needed = self._closure[ask.index] & self.asks & here & ~(1 << ask.index)
+        before = other.keep & self.asks & ((1 << ask.index) - 1)
+        return before == needed
 
 def _makes(node: Bind) -> bool:
     """Whether it makes a new, empty or literal, thing."""
@@ -286,6 +315,10 @@ def _makes(node: Bind) -> bool:
         statement.value, (ast.List, ast.Dict, ast.Set, ast.Constant)
     ) or (isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)
           and isinstance(statement.value.func, ast.Name) and statement.value.func.id in ("set", "list", "dict"))  # fmt: skip
+
+
+def _span(node: Node) -> int:
+    return ((1 << (node.end - node.index)) - 1) << node.index
 
 
 def _bits(nodes: Iterator[Node]) -> int:
@@ -333,21 +366,3 @@ def _path(ask: Ask) -> list[tuple[Block, Node]]:
         if parent is None or isinstance(parent, Pinned):
             return path[::-1]
         node = parent
-
-
-def _places(path: list[tuple[Block, Node]], level: int, first: int) -> Iterator[tuple[Block, ast.stmt, int]]:
-    """The places before the ask where a block may stand: in front of statements, into arms of `if` but not into loops."""
-    start = first
-    while level < len(path):
-        block, node = path[level]
-        if block.stmts is None:
-            return
-        last: ast.stmt | None = block.nodes[start - 1].anchor if start else None
-        for step in block.nodes[start : block.nodes.index(node) + 1]:
-            if step.anchor is not last:
-                last = step.anchor
-                if any(last is statement for statement in block.stmts):
-                    yield block, last, step.index
-        if not isinstance(node, Branch):
-            return
-        level, start = level + 1, 0

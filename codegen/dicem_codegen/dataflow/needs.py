@@ -7,14 +7,13 @@ the back edge of a loop is marked with the loop.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 from .objects import SHARED, Objects
 from .purity import ITERATES, Purity
 
 Seen = frozenset[tuple[Node, "Loop | None"]]
-State = dict[Loc, Seen]
 _RETURN: Loc = ("exit", "return")
 
 
@@ -27,7 +26,7 @@ def find_needs(root: Block, objects: Objects, purity: Purity, parameters: Iterab
         objects.join(objects.of_name(name), SHARED)
     for node in order:
         _note_locations(node, objects, purity)
-    _Walk().block(root, {})
+    _Walk().block(root, _State())
     for node in order:
         node.needs = sorted(set(node.needs), key=lambda e: (e[0].index, e[1].index if e[1] else -1))
 
@@ -137,133 +136,170 @@ def _read(tree: ast.AST, objects: Objects) -> set[Loc]:
     return objects.locations(tree)
 
 
+class _State:
+    """What can be seen at one point: changes on top of another state, which stays as it is."""
+
+    def __init__(self, under: _State | None = None) -> None:
+        self.under = under
+        self.own: dict[Loc, Seen] = {}
+        self.is_dead = False
+        """nothing comes by here: an exit stands before"""
+
+    def get(self, loc: Loc) -> Seen:
+        state: _State | None = self
+        while state is not None:
+            found = state.own.get(loc)
+            if found is not None:
+                return found
+            state = state.under
+        return _NOTHING
+
+    def since(self, base: _State) -> dict[Loc, Seen]:
+        """All changes on top of `base`."""
+        layers = []
+        state: _State = self
+        while state is not base:
+            layers.append(state.own)
+            assert state.under is not None
+            state = state.under
+        changes: dict[Loc, Seen] = {}
+        for layer in reversed(layers):
+            changes.update(layer)
+        return changes
+
+
+_NOTHING: Seen = frozenset()
+_Ways = Sequence["dict[Loc, Seen]"]
+
+
 class _Walk:
-    """The walk.  `state` is changed in place; None is a state that nothing reaches."""
+    """The walk.  States are changed in place."""
 
     def __init__(self) -> None:
-        self._breaks: dict[Loop, list[State]] = {}
-        self._continues: dict[Loop, list[State]] = {}
+        self._bases: dict[Loop, _State] = {}
+        self._breaks: dict[Loop, list[dict[Loc, Seen]]] = {}
+        self._continues: dict[Loop, list[dict[Loc, Seen]]] = {}
 
-    def block(self, block: Block, state: State | None) -> State | None:
+    def block(self, block: Block, state: _State) -> None:
         for node in block.nodes:
-            if state is None:
-                state = {}  # never reached; what stands there still gets its needs
-            state = self._node(node, state)
-        return state
+            self._node(node, state)
 
-    def _node(self, node: Node, state: State) -> State | None:
+    def _node(self, node: Node, state: _State) -> None:
         self._use(node, state)
         match node:
             case Branch(body=body, orelse=orelse):
-                return _merged([self.block(body, dict(state)), self.block(orelse, dict(state))])
+                arms = [_State(state), _State(state)]
+                self.block(body, arms[0])
+                self.block(orelse, arms[1])
+                _merge(state, arms)
             case Loop():
-                return self._loop(node, state)
+                self._loop(node, state)
             case Exit():
-                return self._exit(node, state)
+                self._exit(node, state)
             case Pinned():
-                inside = [self.block(region, dict(state)) for region in node.regions]
-                if node.regions:
-                    state = _merged([state, *inside]) or state
-                    # Names bound inside are the barrier's own for whoever stands outside.
+                inside = [_State(state) for _ in node.regions]
+                for region, inner in zip(node.regions, inside, strict=True):
+                    self.block(region, inner)
+                    inner.is_dead = False  # whoever catches what is raised sees what was done before
+                if inside:
+                    _merge(state, [_State(state), *inside])
                 self._bind(node, state)
-                return state
-        self._bind(node, state)
-        return state
+            case _:
+                self._bind(node, state)
 
-    def _use(self, node: Node, state: State) -> None:
+    def _use(self, node: Node, state: _State) -> None:
         for loc in (*node.reads, _RETURN):
-            node.needs.extend(state.get(loc, ()))
-        block: Block | None = node.block
+            node.needs.extend(state.get(loc))
         parent = node.block.parent
         if parent is not None and not isinstance(parent, Pinned):
             node.needs.append((parent, None))
+        block: Block | None = node.block
         while block is not None and block.parent is not None:
             if isinstance(block.parent, Loop):
-                node.needs.extend(state.get(("exit", f"loop{block.parent.index}"), ()))
+                node.needs.extend(state.get(_exit_of(block.parent)))
             block = block.parent.block
-        if isinstance(node, (Bind, Pinned)):
-            # What is changed in place was there before, and is changed in order.
-            for loc in node.mutates:
-                node.needs.extend(state.get(loc, ()))
+        for loc in node.mutates:  # what is changed in place was there before, and is changed in order
+            node.needs.extend(state.get(loc))
 
-    def _bind(self, node: Node, state: State) -> None:
+    def _bind(self, node: Node, state: _State) -> None:
         own: Seen = frozenset({(node, None)})
         for loc in node.writes:
-            state[loc] = own
+            state.own[loc] = own
         for loc in node.mutates:
-            state[loc] = state.get(loc, frozenset()) | own
+            state.own[loc] = state.get(loc) | own
 
-    def _exit(self, node: Exit, state: State) -> State | None:
-        own: Seen = frozenset({(node, None)})
-        loc = _RETURN if node.kind == "return" or node.loop is None else ("exit", f"loop{node.loop.index}")
-        state[loc] = state.get(loc, frozenset()) | own
-        if node.kind == "break" and node.loop is not None:
-            self._breaks.setdefault(node.loop, []).append(state)
-        elif node.kind == "continue" and node.loop is not None:
-            self._continues.setdefault(node.loop, []).append(state)
-        elif node.kind == "return":
-            return {loc: state[loc], _DEAD: own}
-        return {loc: state[loc], _DEAD: own}
+    def _exit(self, node: Exit, state: _State) -> None:
+        loc = _RETURN if node.kind == "return" or node.loop is None else _exit_of(node.loop)
+        state.own[loc] = state.get(loc) | {(node, None)}
+        if node.loop is not None and node.kind != "return":
+            kept = self._breaks if node.kind == "break" else self._continues
+            kept.setdefault(node.loop, []).append(state.since(self._bases[node.loop]))
+        state.is_dead = True
 
-    def _loop(self, node: Loop, state: State) -> State | None:
-        entry = state
-        after: State | None = None
-        exits = f"loop{node.index}"
+    def _loop(self, node: Loop, state: _State) -> None:
+        exits = _exit_of(node)
+        carried: dict[Loc, Seen] = {}
         for _ in range(2):  # once for the first iteration, once more for what the one before left behind
-            inside = dict(entry)
+            inside = self._bases[node] = _State(state)
+            for loc, seen in carried.items():
+                inside.own[loc] = seen | state.get(loc)
             self._bind(node, inside)
-            end = self.block(node.body, inside)
-            ends = _merged([end, *self._continues.pop(node, [])])
-            breaks = self._breaks.pop(node, [])
-            if ends is not None:
-                # A `continue` says nothing of the iterations after it.
-                went_on = frozenset(e for e in ends.get(("exit", exits), ()) if not _is_continue(e[0]))
-                ends = {**ends, ("exit", exits): went_on}
-            after = _merged([dict(state), ends, *breaks])
-            entry = _merged([dict(state), _carried(ends, node)]) or dict(state)
-        result = self.block(node.orelse, after or dict(state)) if node.orelse.nodes else after
-        if result is not None:
-            result = {k: v for k, v in result.items() if k != ("exit", exits)}
-        return result
+            body = _State(inside)
+            self.block(node.body, body)
+            continues, breaks = self._continues.pop(node, []), self._breaks.pop(node, [])
+            ends: list[dict[Loc, Seen]] = [] if body.is_dead else [body.since(inside)]
+            exits_only = [{k: v for k, v in body.since(inside).items() if k[0] == "exit"}] if body.is_dead else []
+            around = _State(inside)
+            _merge_changes(around, [*ends, *continues] or [{}])
+            _add(around, exits_only)
+            # A `continue` says nothing of the iterations after it.
+            around.own[exits] = frozenset(e for e in around.get(exits) if not _is_continue(e[0]))
+            carried = {loc: _around(seen, node) for loc, seen in around.since(state).items()}
+        after = _State(state)
+        ended = {loc: around.get(loc) for loc in around.since(state)}
+        with_base = [{**inside.own, **b} for b in breaks]
+        _merge_changes(after, [{}, ended, *with_base])
+        self.block(node.orelse, after)
+        _merge(state, [after])
+        state.own.pop(exits, None)
 
 
-_DEAD: Loc = ("exit", "dead")
+def _exit_of(loop: Loop) -> Loc:
+    return ("exit", f"loop{loop.index}")
 
 
 def _is_continue(node: Node) -> bool:
     return isinstance(node, Exit) and node.kind == "continue"
 
 
-def _merged(states: Iterable[State | None]) -> State | None:
-    """What can be seen where several ways meet.  A way that ended in an exit leaves only that exit."""
-    there = [s for s in states if s is not None]
-    alive = [s for s in there if _DEAD not in s]
-    if not there:
-        return None
-    result: State = {}
-    for state in alive or there:
-        for loc, seen in state.items():
-            if loc in result:
-                if result[loc] is not seen:
-                    result[loc] |= seen
-            else:
-                result[loc] = seen
-    for state in there:  # the exits of the ways that ended
-        for loc, seen in state.items():
-            if loc[0] == "exit" and loc != _DEAD:
-                result[loc] = result.get(loc, frozenset()) | seen
-    return result
+def _around(seen: Seen, loop: Loop) -> Seen:
+    """Marked as having come around the loop, where it was done inside."""
+    return frozenset((n, loop if loop.index <= n.index < loop.end else c) for n, c in seen)
 
 
-def _carried(state: State | None, loop: Loop) -> State | None:
-    if state is None:
-        return None
-    return {
-        loc: frozenset((n, loop if loop.index < n.index < loop.end or n is loop else c) for n, c in seen)
-        for loc, seen in state.items()
-    }
+def _merge(base: _State, ways: Sequence[_State]) -> None:
+    """Let `base` see what can be seen where ways from it meet.  A way that is dead leaves only its exits."""
+    alive = [way.since(base) for way in ways if not way.is_dead]
+    dead = [{k: v for k, v in way.since(base).items() if k[0] == "exit"} for way in ways if way.is_dead]
+    if alive:
+        _merge_changes(base, alive)
+    else:
+        base.is_dead = True
+    _add(base, dead)
 
 
-def steps_inside(loop: Loop) -> Iterator[Node]:
-    """The steps of the body."""
-    yield from loop.body.walk()
+def _merge_changes(base: _State, ways: _Ways) -> None:
+    changed = {loc for way in ways for loc in way}
+    merged = {}
+    for loc in changed:
+        seen: Seen = _NOTHING
+        for way in ways:
+            seen |= way[loc] if loc in way else base.get(loc)
+        merged[loc] = seen
+    base.own.update(merged)
+
+
+def _add(base: _State, ways: _Ways) -> None:
+    for way in ways:
+        for loc, seen in way.items():
+            base.own[loc] = base.get(loc) | seen
