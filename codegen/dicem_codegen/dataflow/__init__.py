@@ -11,7 +11,7 @@ from ..lower.kinds import Kinds, infer
 from ..types import CallNode, CallSite, Diagnostic, Lowered
 from .ahead import Planner, Start
 from .build import Builder
-from .ir import Ask, Block, Loc, Loop, text_of
+from .ir import Ask, Block, Loc, Loop, Pinned, text_of
 from .needs import find_needs
 from .objects import Objects
 from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, pure_functions
@@ -61,14 +61,32 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
     facts = facts_of(lowered.tree)
     kinds = infer(lowered.tree, entry=lowered.entry, form=lowered.form)
     pure = pure_functions(facts)
-    shadows = [
-        _shadow(function, outer, lowered, facts, kinds, pure)
-        for function, outer in _functions(lowered.tree)
-        if any(isinstance(n, ast.Await) for n in ast.walk(function))
-    ]
+    asking = [(f, o) for f, o in _functions(lowered.tree) if any(isinstance(n, ast.Await) for n in ast.walk(f))]
+    top = {f.name for f in lowered.tree.body if isinstance(f, ast.AsyncFunctionDef)} - facts.variables
+    helpers: frozenset[str] = frozenset()
+    while True:  # a helper is pure if all that it calls is: starting from none, as long as there are more
+        shadows = [_shadow(function, outer, lowered, facts, kinds, pure, helpers) for function, outer in asking]
+        found = helpers | {s.function.name for s in shadows if s.function.name in top and _is_pure(s, facts)}
+        if found == helpers:
+            break
+        helpers = found
     nodes = [node for shadow in shadows for node in _call_nodes(shadow)]
     nodes.sort(key=lambda node: node.site.number)
-    return Graph(tuple(nodes), shadows)
+    return Graph(tuple(nodes), shadows, helpers_pure=helpers)
+
+
+def _is_pure(shadow: Shadow, facts: ModuleFacts) -> bool:
+    """Whether calling the function asks, computes, and leaves no trace."""
+    if any(isinstance(n, (ast.Global, ast.Nonlocal)) for n in ast.walk(shadow.function)):
+        return False
+    for node in shadow.planner.order:
+        if isinstance(node, Pinned) and not node.regions and node.why != "import":
+            return False
+        if any(kind != "object" or shadow.objects.is_shared(name) for kind, name in node.mutates):
+            return False
+        if any(kind == "name" and name in facts.variables for kind, name in node.reads):
+            return False
+    return True
 
 
 def _functions(tree: ast.Module) -> list[tuple[ast.AsyncFunctionDef, frozenset[str]]]:
@@ -90,11 +108,11 @@ def _functions(tree: ast.Module) -> list[tuple[ast.AsyncFunctionDef, frozenset[s
 
 def _shadow(
     function: ast.AsyncFunctionDef, outer: frozenset[str], lowered: Lowered, facts: ModuleFacts, kinds: Kinds,
-    pure: frozenset[str],
+    pure: frozenset[str], helpers: frozenset[str],
 ) -> Shadow:  # fmt: skip
     local = bound_names(function) | outer
     purity = Purity(facts, local, pure)
-    builder = Builder(lowered.sites, purity, _scope_names(function))
+    builder = Builder(lowered.sites, purity, _scope_names(function), helpers)
     root = builder.build(function.body)
     plain, again = _names_by_kind(function, builder, kinds)
 
@@ -110,8 +128,8 @@ def _shadow(
     def locations(loc: Loc) -> set[Loc]:
         return objects.locations(ast.Name(loc[1], ast.Load())) if loc[0] == "name" else {loc}
 
-    planner = Planner(root, locations)
-    return Shadow(function, root, objects, local, again, planner.starts(), planner)
+    planner = Planner(root, frozenset(parameters) | outer, locations)
+    return Shadow(function, root, objects, local | builder.made, again, planner.starts(), planner)
 
 
 def _names_by_kind(function: Function, builder: Builder, kinds: Kinds) -> tuple[frozenset[str], frozenset[str]]:

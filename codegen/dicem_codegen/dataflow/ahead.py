@@ -31,6 +31,8 @@ class Start:
     """those of them that must be awaited; 0: it can be started in line"""
     carried: int = 0
     """those of them that one iteration leaves to the next"""
+    unbound: frozenset[str] = frozenset()
+    """names that nothing can have bound by then"""
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,22 @@ class Left:
 class Planner:
     """Finds the starts of one function."""
 
-    def __init__(self, root: Block, locations: Callable[[Loc], set[Loc]]) -> None:
+    def __init__(self, root: Block, parameters: frozenset[str], locations: Callable[[Loc], set[Loc]]) -> None:
         self.root, self._locations = root, locations
         self.order = list(root.walk())
         self.asks = _bits(n for n in self.order if isinstance(n, Ask))
         self._pinned = _bits(n for n in self.order if isinstance(n, Pinned))
         self._opaque = _bits(n for n in self.order if _is_opaque(n))
         self._fronts: dict[Block, list[tuple[int, ast.stmt]]] = {}
+        self._not_taken = 0
+        self._first_bound: dict[str, int] = dict.fromkeys(parameters, -1)
+        for node in self.order:
+            for kind, name in node.writes:
+                if kind == "name":
+                    self._first_bound.setdefault(name, node.index)
         self._touched: dict[Loc, int] = {}
         self._mutating = _bits(n for n in self.order if n.mutates)
-        self._waiting = self.asks | _bits(n for n in self.order if isinstance(n, Pinned) and n.awaits)
+        self._waiting = _bits(n for n in self.order if isinstance(n, Ask) and not n.common) | _bits(n for n in self.order if isinstance(n, Pinned) and n.awaits)
         self._regions = _regions(root)
         self._closure = self._closures()
         self.left: list[Left] = []
@@ -194,10 +202,14 @@ class Planner:
         if begin is None:
             return None
         outer = next((n for _, n in path[level:-1] if isinstance(n, Loop)), ask)
+        self._not_taken = 0  # what stands in the other arms is not awaited on the way to this call
+        for (_, branch), (inner, _) in zip(path[level:], path[level + 1 :], strict=False):
+            if isinstance(branch, Branch) and inner is branch.orelse:
+                self._not_taken |= _range(branch.body)
         waits = bits & self.asks & ~((1 << begin[0]) - 1) & ((1 << outer.index) - 1)
+        if not ask.common and outer is ask and self._awaited(begin[0], ask.index) == waits:
+            return None  # the program comes to it as soon as anybody could
         place = self._inline_place(path, level, begin[0], waits)
-        if place is not None and self._comes_at_once(place[1], ask, path, level):
-            return None
         if place is None:
             block = path[level][0]
             until = min(self._next_await(begin[0]), path[level][1].index)
@@ -206,8 +218,17 @@ class Planner:
         index = place[1]
         waits_here = bits & self.asks & ~((1 << index) - 1) & ~(1 << ask.index)
         keep = bits & ~((1 << index) - 1) & ~(1 << ask.index)
-        start = Start(ask, place[0], place[2], index, keep, waits_here, carried)
+        start = Start(ask, place[0], place[2], index, keep, waits_here, carried, self._unbound_at(place[0], index))
         return self._with_makers(start, begin[0])
+
+    def _unbound_at(self, block: Block, index: int) -> frozenset[str]:
+        """The names that only later steps bind; none if the place may be come to again."""
+        around = block.parent
+        while around is not None:
+            if not isinstance(around, Branch):
+                return frozenset()
+            around = around.block.parent
+        return frozenset(name for name, first in self._first_bound.items() if first >= index)
 
     def _inline_place(
         self, path: list[tuple[Block, Node]], level: int, begin: int, waits: int
@@ -229,7 +250,7 @@ class Planner:
 
     def _next_await(self, begin: int) -> int:
         """The first step from `begin` on that the program awaits."""
-        rest = self._waiting >> begin
+        rest = (self._waiting & ~self._not_taken) >> begin
         return begin + (rest & -rest).bit_length() - 1 if rest else len(self.order)
 
     def _front(self, block: Block, first: int, until: int, *, last: bool) -> tuple[int, ast.stmt] | None:
@@ -250,13 +271,7 @@ class Planner:
         return fronts[high - 1 if last else low]
 
     def _awaited(self, begin: int, end: int) -> int:
-        return self._waiting & ((1 << end) - 1) & ~((1 << begin) - 1)
-
-    def _comes_at_once(self, index: int, ask: Ask, path: list[tuple[Block, Node]], level: int) -> bool:
-        """Whether the program itself starts it before it awaits anything else."""
-        if any(isinstance(n, Loop) for _, n in path[level:-1] if n.index >= index):
-            return False
-        return not ask.common and self._awaited(index, ask.index) == 0
+        return self._waiting & ~self._not_taken & ((1 << end) - 1) & ~((1 << begin) - 1)
 
     def _with_makers(self, start: Start, floor: int) -> Start | None:
         """Objects that the slice changes must be made in it: take in where they are made.  None: they are not."""

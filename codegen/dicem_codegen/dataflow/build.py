@@ -7,6 +7,8 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from hermod.prelude import ImagePatch
+
 from ..types import CallSite
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node, Pinned
 from .purity import Function, Purity
@@ -18,10 +20,16 @@ _PRINTS = frozenset({"print"})
 class Builder:
     """Builds the shadow of one function, or of the module's own statements."""
 
-    def __init__(self, sites: dict[ast.Await, CallSite], purity: Purity, scope_names: frozenset[str]) -> None:
+    def __init__(
+        self, sites: dict[ast.Await, CallSite], purity: Purity, scope_names: frozenset[str],
+        pure_helpers: frozenset[str],
+    ) -> None:  # fmt: skip
+        self._pure_helpers = pure_helpers
         self._sites, self._purity, self._scope_names = dict(sites), purity, scope_names
         self.stands_for: dict[str, ast.expr] = {}
-        """what each name that was made here stands for"""
+        """what names that were made here stand for"""
+        self.made: set[str] = set()
+        """names that were made here"""
         self._interesting: dict[ast.AST, bool] = {}
         self._loops: list[Loop | None] = []
         self._count = 0
@@ -74,6 +82,7 @@ class Builder:
     def _temp(self, stands_for: ast.expr | None = None) -> str:
         self._count += 1
         name = f"_t{self._count}"
+        self.made.add(name)
         if stands_for is not None:
             self.stands_for[name] = stands_for
         return name
@@ -170,6 +179,21 @@ class Builder:
         self._add(node)
         node.body = self._inside(node, statement.body)
         node.orelse = self._inside(node, statement.orelse)
+        self._hoist(node)
+
+    def _hoist(self, node: Branch) -> None:
+        """Calls that both arms make, whatever else they do, stand before the branch too, to be started there."""
+        if not node.orelse.nodes:
+            return
+        there = {ast.dump(ask.call): ask for ask in _surely_asked(node.orelse)}
+        place = self._block.nodes.index(node)
+        for ask in _surely_asked(node.body):
+            if there.pop(ast.dump(ask.call), None) is not None:
+                hoisted = Ask(
+                    self._anchor, self._block, target=self._temp(), call=ask.call, site=ask.site, common=True
+                )
+                self._block.nodes.insert(place, hoisted)
+                place += 1
 
     def _loop(self, statement: ast.For) -> None:
         node = Loop(self._anchor, self._block, target=statement.target, iter=self.expr(statement.iter))
@@ -274,7 +298,7 @@ class Builder:
             self._pin("awaits what has been started", awaits=True, reads=[inner], binds=[name])
             return ast.Name(name, ast.Load())
         call = self._parts_of_call(expr.value)
-        if site.pure:
+        if site.pure or site.name in self._pure_helpers and site.form == "helper":
             self._add(Ask(self._anchor, self._block, target=name, call=call, site=site))
         else:
             why = f"{site.name} has effects" if site.form == "helper" else f"{site.name} is not pure"
@@ -334,7 +358,8 @@ class Builder:
         node = Branch(self._anchor, self._block, test=test)
         self._add(node)
         self._arm(node.body, node, lambda: self._assign(name, self.expr(expr.body)))
-        self._arm(node.orelse, node, lambda: self._assign(name, self.expr(expr.orelse)))
+        orelse = expr.orelse if _is_of_no_patch(expr) else None
+        self._arm(node.orelse, node, lambda: self._assign(name, orelse or self.expr(expr.orelse)))
         return ast.Name(name, ast.Load())
 
     def _chain(self, expr: ast.Compare) -> ast.expr:
@@ -367,7 +392,9 @@ class Builder:
         own = {n.id for g in expr.generators for n in _target_parts(g.target) if isinstance(n, ast.Name)}
         clash = own & self._scope_names
         if clash:
-            expr = self._renamed(expr, {variable: f"{variable}{self._temp()}" for variable in sorted(clash)})
+            names = {variable: f"{variable}{self._temp()}" for variable in sorted(clash)}
+            self.made.update(names.values())
+            expr = self._renamed(expr, names)
         self._generators(expr, 0, walked, name)
         return ast.Name(name, ast.Load())
 
@@ -422,6 +449,38 @@ class Builder:
         method = "add" if isinstance(expr, ast.SetComp) else "append"
         call = ast.Call(ast.Attribute(made, method, ast.Load()), [self.expr(expr.elt)], [])
         self._bind(ast.Expr(call))
+
+
+def _surely_asked(arm: Block) -> list[Ask]:
+    """The calls that an arm makes in any case, of things that were there before it."""
+    found: list[Ask] = []
+    bound: set[str] = set()
+    for node in arm.nodes:
+        match node:
+            case Ask(call=call, target=target):
+                if not bound & {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}:
+                    found.append(node)
+                bound.add(target)
+            case Bind(stmt=ast.Assign(targets=targets)) if all(isinstance(t, (ast.Name, ast.Tuple)) for t in targets):
+                if any(isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) for n in ast.walk(node.stmt)):
+                    break  # may change something
+                bound |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+            case Pinned(is_barrier=False, mutates=mutates, writes=writes) if not mutates:
+                bound |= {name for _, name in writes}
+            case _:
+                break
+    return found
+
+
+def _is_of_no_patch(expr: ast.IfExp) -> bool:
+    """Whether the second arm is a patch's method on what is no patch: it fails, or it is `find` of a text."""
+    match expr:
+        case ast.IfExp(
+            test=ast.Call(func=ast.Name(id="isinstance"), args=[ast.Name(id=name), ast.Name(id="ImagePatch")]),
+            orelse=ast.Call(func=ast.Attribute(value=ast.Name(id=same), attr=method)),
+        ):
+            return name == same and hasattr(ImagePatch, f"{method}_start")
+    return False
 
 
 def _target_parts(target: ast.expr) -> list[ast.expr]:

@@ -57,10 +57,11 @@ class Cutter:
         self._asks = asks
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
+        self._unbound: frozenset[str] = frozenset()
 
     def cut(self, starts: Sequence[Start]) -> Cut:
         """The code for all that is started at one place."""
-        self._strands = []
+        self._strands, self._unbound = [], starts[0].unbound
         ways = [_Way(s.ask, s.keep, s.carried) for s in starts]
         inline = self._block(starts[0].block, ways, loop=None)
         bound = bound_in(inline)
@@ -145,7 +146,7 @@ class Cutter:
         return body
 
     def _strand(self, body: list[ast.stmt]) -> ast.stmt:
-        taken = [name for name in exposed_names(body) if name in self._local or name.startswith("_")]
+        taken = [name for name in exposed_names(body) if name in self._local and name not in self._unbound]
         walked = walked_names(body)
         name = self._name(AHEAD)
         self._strands.append(
@@ -207,7 +208,10 @@ class Cutter:
                 return [{"return": ast.Return, "break": ast.Break, "continue": ast.Continue}[node.kind]()]
             case Branch():
                 body, orelse = (self._arm(inner, keep, ways) for inner in (node.body, node.orelse))
-                return [ast.If(copy.deepcopy(node.test), body or [ast.Pass()], orelse)]
+                test = copy.deepcopy(node.test)
+                if orelse and not body:
+                    return [ast.If(ast.UnaryOp(ast.Not(), test), orelse, [])]
+                return [ast.If(test, body or [ast.Pass()], orelse)]
             case Loop():
                 return [self._loop(node, keep, ways)]
         raise NotCut(f"line {node.anchor.lineno}: {type(node).__name__} in ahead code")

@@ -44,8 +44,13 @@ def _join_objects(node: Node, objects: Objects) -> None:
                 objects.join(objects.content(holder), objects.content(inner))
         case Bind(stmt=ast.Expr(value=value)):
             _note_put(value, objects)
-        case Ask(target=target):
-            objects.of_name(target)
+        case Ask(target=target, site=site, call=call) if site is not None and site.form == "helper":
+            made = objects.of_name(target)  # it may give back what it was given
+            for value in (*call.args, *(k.value for k in call.keywords)):
+                kind = objects.of(value)
+                if kind is not None:
+                    objects.join(made, kind)
+                    objects.join(made, objects.content(kind))
         case Loop(target=target, iter=walked):
             objects.bind(target, walked, element=True)
         case Pinned(watched=watched):

@@ -67,6 +67,10 @@ class Objects:
                     self._content[a] = inside
         return self._find(one)
 
+    def is_shared(self, kind: str) -> bool:
+        """Whether somebody outside may have it."""
+        return self._find(kind) == SHARED
+
     def of(self, expr: ast.expr) -> str | None:
         """The class of a value; None for one that nobody can change, as a number, text, or a patch."""
         if self._is_plain(expr):
