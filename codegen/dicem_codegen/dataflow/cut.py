@@ -57,14 +57,14 @@ class Cutter:
         self._asks = asks
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
-        self._unbound: frozenset[str] = frozenset()
 
     def cut(self, starts: Sequence[Start]) -> Cut:
         """The code for all that is started at one place."""
-        self._strands, self._unbound = [], starts[0].unbound
+        self._strands = []
         ways = [_Way(s.ask, s.keep, s.carried) for s in starts]
         inline = self._block(starts[0].block, ways, loop=None)
         bound = bound_in(inline)
+        self._drop_arguments(inline, starts[0].unbound - bound)
         walked = walked_names(inline) - bound
         guards: list[ast.stmt] = [
             ast.Expr(_hermod("again", ast.Name(name, ast.Load())))
@@ -72,6 +72,16 @@ class Cutter:
             if name in walked and name in self._local and not self._walks_again(name)
         ]
         return Cut([*guards, *self._own_names(_without_blocks(inline))], self._strands)
+
+    def _drop_arguments(self, inline: list[ast.stmt], unbound: frozenset[str]) -> None:
+        """Names that nothing has bound yet are the strand's own."""
+        made = {strand.name: strand for strand in self._strands}
+        for node in [n for line in inline for n in ast.walk(line)]:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in made:
+                parameters = made[node.func.id].args
+                kept = [i for i, parameter in enumerate(parameters.args) if parameter.arg not in unbound]
+                node.args = [node.args[i] for i in kept]
+                parameters.args = [parameters.args[i] for i in kept]
 
     # A block: what can be started there at once, and a strand for each way that must await something first
 
@@ -146,7 +156,7 @@ class Cutter:
         return body
 
     def _strand(self, body: list[ast.stmt]) -> ast.stmt:
-        taken = [name for name in exposed_names(body) if name in self._local and name not in self._unbound]
+        taken = [name for name in exposed_names(body) if name in self._local]
         walked = walked_names(body)
         name = self._name(AHEAD)
         self._strands.append(
