@@ -86,21 +86,59 @@ class Planner:
     # Sets of steps are integers, a bit for each index.
 
     def _closures(self) -> list[int]:
-        """For each step, all that it needs within one iteration, itself included."""
-        closure = [0] * len(self.order)
-        self._direct = [0] * len(self.order)
-        for node in self.order:
+        """For each step, all that it needs within one iteration of the loops around it, itself included.
+
+        `_view` has the same as seen from outside of these loops, where what iterations leave to the next counts too.
+        """
+        closure, view = [0] * len(self.order), [0] * len(self.order)
+        self._direct, self._view = [0] * len(self.order), view
+        open_loops: list[Loop] = []
+        for node in [*self.order, None]:
+            while open_loops and (node is None or node.index >= open_loops[-1].end):
+                self._close(open_loops.pop(), view)
+            if node is None:
+                break
             bits, direct = 1 << node.index, 0
             for needed, loop in node.needs:
                 if loop is None and needed.index < node.index:
-                    bits |= closure[needed.index]
+                    bits |= view[needed.index] | self._hidden_bit(needed, node)
                     direct |= 1 << needed.index if isinstance(needed, Ask) else self._direct[needed.index]
-                    hidden = self._hidden_in(needed, node)
-                    if hidden is not None:
-                        bits |= 1 << hidden.index
-            closure[node.index] = bits
+            closure[node.index] = view[node.index] = bits
             self._direct[node.index] = direct
+            if isinstance(node, Loop):
+                open_loops.append(node)
         return closure
+
+    def _close(self, loop: Loop, view: list[int]) -> None:
+        """Follow what goes around the back edge of a loop, until nothing is new."""
+        edges = [
+            (node, needed)
+            for node in self.order[loop.index : loop.end]
+            for needed, around in node.needs
+            if around is loop
+        ]
+        if not edges:
+            return
+        changed = True
+        while changed:
+            changed = False
+            for node, needed in edges:
+                more = view[needed.index] | self._hidden_bit(needed, node)
+                if more & ~view[node.index]:
+                    view[node.index] |= more
+                    changed = True
+            for node in self.order[loop.index : loop.end]:
+                bits = view[node.index]
+                for needed, around in node.needs:
+                    if around is None and needed.index < node.index:
+                        bits |= view[needed.index]
+                if bits != view[node.index]:
+                    view[node.index] = bits
+                    changed = True
+
+    def _hidden_bit(self, needed: Node, node: Node) -> int:
+        hidden = self._hidden_in(needed, node)
+        return 0 if hidden is None else 1 << hidden.index
 
     def _hidden_in(self, needed: Node, node: Node) -> Pinned | None:
         """The barrier that a step stands in, seen from another one outside of it."""
@@ -148,7 +186,7 @@ class Planner:
                 more = self._carried_of(node, ask) or 0
                 carried |= more
         for node in self._nodes(carried):
-            bits |= self._closure[node.index]
+            bits |= self._view[node.index]
         return bits, carried
 
     def _carried_of(self, loop: Loop, ask: Ask) -> int | None:
@@ -165,7 +203,7 @@ class Planner:
             node = pending.pop()
             for source, around in node.needs:
                 if around is loop and not carried >> source.index & 1:
-                    own = self._closure[source.index] & inside
+                    own = self._view[source.index] & inside
                     if own & (self.asks | self._pinned) or self._hidden_in(source, ask):
                         return None
                     carried |= own
