@@ -157,60 +157,77 @@ class Planner:
 
     def _start(self, ask: Ask) -> Start | None:
         path = _path(ask)
-        first, bits, carried = self._outermost(path, ask)
+        first = self._outermost(path, ask)
+        for level in range(first):
+            start = self._serial_start(path, level, ask)
+            if start is not None:
+                return start
         for level in range(first, len(path)):
-            block, node = path[level]
-            if block.stmts is None:
+            if path[level][0].stmts is None:
                 continue
-            wanted = bits if level == first else self._bits_from(path, level, ask)[0]
-            place = self._place(path, level, wanted)
+            bits, carried = self._bits_from(path, level, ask)
+            place = self._place(path, level, bits)
             if place is not None:
-                keep_carried = carried if level == first else self._bits_from(path, level, ask)[1]
-                return self._settle(path, level, place, wanted, keep_carried, ask)
+                return self._settle(path, level, place, bits, carried, ask)
         return None
 
-    def _outermost(self, path: list[tuple[Block, Node]], ask: Ask) -> tuple[int, int, int]:
+    def _outermost(self, path: list[tuple[Block, Node]], ask: Ask) -> int:
         """The outermost level from which all of its iterations can be started: behind the last loop that cannot."""
         first = 0
         for level, (_, node) in enumerate(path[:-1]):
-            if isinstance(node, Loop) and self._carried_of(node, ask) is None:
-                first = level + 1
-        bits, carried = self._bits_from(path, first, ask)
-        return first, bits, carried
+            if isinstance(node, Loop):
+                carried = self._carried_of(node, ask)
+                if carried is None or carried & self.asks:
+                    first = level + 1
+        return first
+
+    def _serial_start(self, path: list[tuple[Block, Node]], level: int, ask: Ask) -> Start | None:
+        """A strand that walks a loop as the program does, one iteration after the other, but comes to it sooner."""
+        loops = [node for _, node in path[level:-1] if isinstance(node, Loop)]
+        if path[level][0].stmts is None or any(self._carried_of(loop, ask) is None for loop in loops):
+            return None
+        bits, carried = self._bits_from(path, level, ask)
+        place = self._place(path, level, bits)
+        begin = None if place is None else self._front(path[level][0], place, path[level][1].index, last=False)
+        if begin is None:
+            return None
+        waits = bits & self.asks & ~((1 << begin[0]) - 1) & ((1 << loops[0].index) - 1)
+        self._not_taken = 0
+        if waits == self._awaited(begin[0], loops[0].index):
+            return None  # the program comes to it as soon as anybody could
+        return self._strand_start(path, level, begin, bits, carried, ask)
 
     def _bits_from(self, path: list[tuple[Block, Node]], level: int, ask: Ask) -> tuple[int, int]:
         """What it needs, and of that what iterations leave to the next, seen from a level."""
         bits, carried = self._closure[ask.index], 0
         for _, node in path[level:-1]:
             if isinstance(node, Loop):
-                more = self._carried_of(node, ask) or 0
-                carried |= more
+                carried |= self._carried_of(node, ask) or 0
         for node in self._nodes(carried):
             bits |= self._view[node.index]
         return bits, carried
 
     def _carried_of(self, loop: Loop, ask: Ask) -> int | None:
-        """The steps in the loop that earlier iterations hand on to the ask; None if one of them waits or is pinned."""
+        """The steps in the loop that earlier iterations hand on to the ask; None if the program alone can take them."""
         inside = _range(loop.body)
         if not inside >> ask.index & 1:
             return 0  # in the loop's `else`
         needed = self._closure[ask.index] & inside
-        if needed & self._pinned:
+        if needed & self._pinned or self._opaque & inside:
             return None
         carried = 0
-        pending = list(self._nodes(needed))
+        pending: list[Node] = [*self._nodes(needed), loop]
         while pending:
             node = pending.pop()
             for source, around in node.needs:
                 if around is loop and not carried >> source.index & 1:
                     own = self._view[source.index] & inside
-                    if own & (self.asks | self._pinned) or self._hidden_in(source, ask):
+                    if own & self._pinned or self._hidden_in(source, ask):
                         return None
                     carried |= own
                     pending.extend(self._nodes(own))
-        if any(step.mutates for step in self._nodes(carried)) and needed & self.asks & ~(1 << ask.index):
-            return None
-        if self._opaque & inside:
+        extra = needed & self.asks & ~carried & ~(1 << ask.index)
+        if extra and any(step.mutates for step in self._nodes(carried)):
             return None
         return carried
 
@@ -249,15 +266,26 @@ class Planner:
             return None  # the program comes to it as soon as anybody could
         place = self._inline_place(path, level, begin[0], waits)
         if place is None:
-            block = path[level][0]
-            until = min(self._next_await(begin[0]), path[level][1].index)
-            front = self._front(block, begin[0], until, last=True) or begin
-            place = (block, *front)
-        index = place[1]
-        waits_here = bits & self.asks & ~((1 << index) - 1) & ~(1 << ask.index)
-        keep = bits & ~((1 << index) - 1) & ~(1 << ask.index)
-        start = Start(ask, place[0], place[2], index, keep, waits_here, carried, self._unbound_at(place[0], index))
-        return self._with_makers(start, begin[0])
+            return self._strand_start(path, level, begin, bits, carried, ask)
+        return self._made(place, bits, carried, ask, begin[0])
+
+    def _strand_start(
+        self, path: list[tuple[Block, Node]], level: int, begin: tuple[int, ast.stmt], bits: int, carried: int, ask: Ask
+    ) -> Start | None:
+        """A strand begins where the program awaits something for the first time."""
+        block, node = path[level]
+        front = self._front(block, begin[0], min(self._next_await(begin[0]), node.index), last=True) or begin
+        return self._made((block, *front), bits, carried, ask, begin[0])
+
+    def _made(
+        self, place: tuple[Block, int, ast.stmt], bits: int, carried: int, ask: Ask, floor: int
+    ) -> Start | None:
+        block, index, before = place
+        here = bits & ~((1 << index) - 1)
+        own = 1 << ask.index
+        keep = here if carried & own else here & ~own
+        start = Start(ask, block, before, index, keep, here & self.asks & ~own, carried, self._unbound_at(block, index))
+        return self._with_makers(start, floor)
 
     def _unbound_at(self, block: Block, index: int) -> frozenset[str]:
         """The names that only later steps bind; none if the place may be come to again."""

@@ -57,6 +57,8 @@ class Cutter:
         self._asks = asks
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
+        self._serial: list[tuple[int, Loop | None]] = [(0, None)]
+        """the loop around whose iterations wait for each other, and for what"""
 
     def cut(self, starts: Sequence[Start]) -> Cut:
         """The code for all that is started at one place."""
@@ -117,7 +119,8 @@ class Cutter:
             if first is None:
                 at_once.append(way)
             else:
-                key = (first.index, way.keep & _span(first))
+                enters = first.index <= way.ask.index < first.end
+                key = (first.index, -1 if enters else way.keep & _span(first))
                 waiting.setdefault(key, (first, []))[1].append(way)
         return at_once, list(waiting.values())
 
@@ -127,12 +130,22 @@ class Cutter:
         if not kept:
             return None
         node = _step(block, (kept & -kept).bit_length() - 1)
-        return None if node.index <= way.ask.index < node.end else node
+        if node.index <= way.ask.index < node.end:
+            return node if self._is_serial(node, way) else None
+        return node
+
+    def _is_serial(self, node: Node, way: _Way) -> bool:
+        """Whether it is a loop whose iterations have to wait for each other on this way."""
+        return isinstance(node, Loop) and bool(way.carried & self._asks & _range(node.body))
 
     # Strands
 
     def _spawn(self, block: Block, first: Node, ways: list[_Way], loop: Loop | None) -> ast.stmt:
+        if loop is not None:  # what only the next iteration needs is not for this strand
+            ways = [_Way(w.ask, w.keep & ((1 << _limit(block, w.ask)) - 1), w.carried) for w in ways]
+        self._serial.append((0, None))
         body = self._strand_body(block, first, ways)
+        self._serial.pop()
         return self._strand(_without_continue(body) if loop is not None else body)
 
     def _strand_body(self, block: Block, first: Node, ways: list[_Way]) -> list[ast.stmt]:
@@ -140,6 +153,8 @@ class Cutter:
         keep = 0
         for way in ways:
             keep |= way.keep
+        if first.index <= ways[0].ask.index < first.end:
+            return [*self._lines(block, keep & ((1 << first.index) - 1), []), *self._line(first, keep, ways)]
         done = (1 << first.end) - 1
         body = self._lines(block, keep & done, [])
         rest = [_Way(w.ask, w.keep & ~done, w.carried) for w in ways]
@@ -213,7 +228,7 @@ class Cutter:
             case Bind():
                 return [copy.deepcopy(node.stmt)]
             case Ask():
-                return [_in_ahead(self._started(node))] if ways else self._awaited(node)
+                return self._awaited(node) if keep >> node.index & 1 else [_in_ahead(self._started(node))]
             case Exit():
                 return [{"return": ast.Return, "break": ast.Break, "continue": ast.Continue}[node.kind]()]
             case Branch():
@@ -230,15 +245,42 @@ class Cutter:
         inside = [way for way in ways if _range(block) >> way.ask.index & 1]
         if not inside:
             return self._lines(block, keep, [])
+        carried, loop = self._serial[-1]
+        if loop is not None and carried:
+            return self._serial_block(block, inside, carried, loop)
         if any(self._first_awaited(block, way) for way in inside):
             return self._block(block, inside, loop=None)
         return self._lines(block, keep, inside)
 
     def _loop(self, node: Loop, keep: int, ways: list[_Way]) -> ast.stmt:
         entering = [way for way in ways if _range(node.body) >> way.ask.index & 1]
-        body = self._block(node.body, entering, node) if entering else self._lines(node.body, keep, [])
+        if any(self._is_serial(node, way) for way in entering):
+            carried = 0
+            for way in entering:
+                carried |= way.carried
+            body = self._serial_block(node.body, entering, carried, node)
+        elif entering:
+            self._serial.append((0, node))
+            body = self._block(node.body, entering, node)
+            self._serial.pop()
+        else:
+            body = self._lines(node.body, keep, [])
         orelse = self._arm(node.orelse, keep, [w for w in ways if w not in entering])
         return ast.For(copy.deepcopy(node.target), copy.deepcopy(node.iter), body or [ast.Pass()], orelse)
+
+    def _serial_block(self, block: Block, ways: list[_Way], carried: int, loop: Loop) -> list[ast.stmt]:
+        """A part of an iteration that the next one waits for: what that needs is awaited here, all else beside it."""
+        inside = _range(block)
+        along = [way for way in ways if not way.keep & self._asks & inside & ~carried]
+        at_once, waiting = self._parted(block, [way for way in ways if way not in along])
+        spawned = [_in_ahead(self._spawn(block, first, group, loop)) for first, group in waiting]
+        keep = carried
+        for way in (*along, *at_once):
+            keep |= way.keep & (~self._asks | carried)
+        self._serial.append((carried, loop))
+        lines = self._lines(block, keep, [*along, *at_once])
+        self._serial.pop()
+        return [*spawned, *lines]
 
     def _started(self, node: Ask) -> ast.stmt:
         assert node.site is not None
@@ -268,6 +310,16 @@ def _range(block: Block) -> int:
         return 0
     first, last = block.nodes[0].index, block.nodes[-1].end
     return ((1 << (last - first)) - 1) << first
+
+
+def _limit(block: Block, ask: Ask) -> int:
+    """One past the last step of the block that matters to the ask: that of the outermost loop around it, or its own."""
+    limit, inner = ask.index, ask.block
+    while inner is not block and inner.parent is not None:
+        if isinstance(inner.parent, Loop):
+            limit = inner.parent.end
+        inner = inner.parent.block
+    return limit
 
 
 def _span(node: Node) -> int:
@@ -314,13 +366,16 @@ def _tidied(lines: Iterable[ast.stmt]) -> list[ast.stmt]:
 
 
 def _without_continue(lines: list[ast.stmt]) -> list[ast.stmt]:
-    """`continue` of the loop around ends the strand of one iteration."""
+    """`continue` and `break` of the loop around end the strand of one iteration."""
     made: list[ast.stmt] = [_ContinueAsReturn().visit(line) for line in lines]
     return made
 
 
 class _ContinueAsReturn(ast.NodeTransformer):
     def visit_Continue(self, node: ast.Continue) -> ast.stmt:  # noqa: N802
+        return ast.Return()
+
+    def visit_Break(self, node: ast.Break) -> ast.stmt:  # noqa: N802
         return ast.Return()
 
     def visit_For(self, node: ast.For) -> ast.For:  # noqa: N802

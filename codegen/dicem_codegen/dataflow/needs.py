@@ -248,6 +248,8 @@ class _Walk:
             inside = self._bases[node] = _State(state)
             for loc, seen in carried.items():
                 inside.own[loc] = seen | state.get(loc)
+            # What is walked may be changed on the way.
+            node.needs.extend(e for loc in node.reads if loc[0] == "object" for e in inside.get(loc) if e[1] is node)
             self._bind(node, inside)
             body = _State(inside)
             self.block(node.body, body)
@@ -264,6 +266,10 @@ class _Walk:
         ended = {loc: around.get(loc) for loc in around.since(state)}
         with_base = [{**inside.own, **b} for b in breaks]
         _merge_changes(after, [{}, ended, *with_base])
+        # Which element was the last one hangs on what broke the loop.
+        broken = frozenset((n, None) for b in breaks for n, _ in b.get(exits, _NOTHING) if not _is_continue(n))
+        for loc in node.writes:
+            after.own[loc] = after.get(loc) | broken
         self.block(node.orelse, after)
         _merge(state, [after])
         state.own.pop(exits, None)
