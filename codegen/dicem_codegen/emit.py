@@ -23,17 +23,33 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
         return [ast.keyword("site", ast.Constant(where))] if where else []
 
     names = _fresh_names(tree)
+    variants = {helper.name: helper.variant for helper in graph.helpers.values()}
     insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]] = []
     strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]] = []
+    cutters = {
+        shadow.function: Cutter(
+            shadow.planner.asks, shadow.local, names, tags, shadow.walks_again.__contains__, variants
+        )
+        for shadow in graph.shadows
+    }  # fmt: skip
+    idle = set()
     for shadow in graph.shadows:
-        cutter = Cutter(shadow.planner.asks, shadow.local, names, tags, shadow.walks_again.__contains__)
+        helper = graph.helpers.get(shadow.function.name)
+        if helper is not None:
+            variant = cutters[shadow.function].variant(shadow.function, helper, shadow.planner.entry_starts())
+            strands.append((shadow.function, variant.strands))
+            if isinstance(variant.strands[-1].body[0], ast.Pass):
+                idle |= {helper.name, helper.variant}
+    for shadow in graph.shadows:
         places: dict[int, list[Start]] = {}
         for start in shadow.starts:
-            places.setdefault(start.index, []).append(start)
+            called = start.ask.call.func
+            if not (isinstance(called, ast.Name) and called.id in idle):
+                places.setdefault(start.index, []).append(start)
         for starts in places.values():
             block, before = starts[0].block, starts[0].before
             try:
-                cut = cutter.cut(starts)
+                cut = cutters[shadow.function].cut(starts)
             except NotCut as cause:
                 graph.diagnostics.append(Diagnostic(before.lineno, 1, "note", "serial", str(cause)))
                 continue
@@ -41,7 +57,7 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
             insertions.append((block.stmts, before, cut.inline))
             strands.append((shadow.function, cut.strands))
     changed = bool(insertions)
-    expanded_tags = {n: {"site": s} for n, s in placed.items() if s}
+    expanded_tags: dict[int, dict[str, str]] = {n: {"site": s} for n, s in placed.items() if s}
     _insert(insertions)
     _insert_strands(tree, strands)
     made = expand(lowered, expanded_tags)
@@ -62,7 +78,16 @@ def _insert(insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]]) -
 
 
 def _insert_strands(tree: ast.Module, strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]]) -> None:
-    for function, made in strands:
+    """Put the strands that anybody starts before the function that they were cut from."""
+    by_name = {strand.name: strand for _, made in strands for strand in made}
+    used: set[str] = set()
+    pending: list[ast.AST] = [tree]
+    while pending:
+        names = {n.id for n in ast.walk(pending.pop()) if isinstance(n, ast.Name)} & by_name.keys() - used
+        used |= names
+        pending.extend(by_name[name] for name in names)
+    for function, found in strands:
+        made = [strand for strand in found if strand.name in used]
         place = next(i for i, s in enumerate(tree.body) if any(n is function for n in ast.walk(s)))
         tree.body[place:place] = made
 
@@ -97,4 +122,3 @@ def _fresh_names(tree: ast.Module) -> Callable[[str], str]:
         return name
 
     return fresh
-

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from dicem_shared.functions import Registry
 
@@ -11,10 +12,12 @@ from ..lower.kinds import Kinds, infer
 from ..types import CallNode, CallSite, Diagnostic, Lowered
 from .ahead import Planner, Start
 from .build import Builder
+from .helpers import Helper, candidates, is_quiet
 from .ir import Ask, Block, Loc, Loop, Pinned, text_of
 from .needs import find_needs
 from .objects import Objects
 from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, pure_functions
+from .serial import notes
 
 _PLAIN_KINDS = frozenset({"patch", "str", "number", "bool", "none", "image", "video"})
 
@@ -41,7 +44,7 @@ class Graph:
     nodes: tuple[CallNode, ...]
     shadows: list[Shadow]
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    helpers_pure: frozenset[str] = frozenset()
+    helpers: dict[str, Helper] = field(default_factory=dict)
 
     def text(self) -> str:
         """The shadow of each function and what is started where."""
@@ -62,31 +65,45 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
     kinds = infer(lowered.tree, entry=lowered.entry, form=lowered.form)
     pure = pure_functions(facts)
     asking = [(f, o) for f, o in _functions(lowered.tree) if any(isinstance(n, ast.Await) for n in ast.walk(f))]
-    top = {f.name for f in lowered.tree.body if isinstance(f, ast.AsyncFunctionDef)} - facts.variables
-    helpers: frozenset[str] = frozenset()
-    while True:  # a helper is pure if all that it calls is: starting from none, as long as there are more
-        shadows = [_shadow(function, outer, lowered, facts, kinds, pure, helpers) for function, outer in asking]
-        found = helpers | {s.function.name for s in shadows if s.function.name in top and _is_pure(s, facts)}
-        if found == helpers:
-            break
-        helpers = found
+    helpers = candidates(lowered.tree, asking, lowered.entry)
+    shadows = _settled(asking, helpers, lambda f, o, h: _shadow(f, o, lowered, facts, kinds, pure, h), facts)
     nodes = [node for shadow in shadows for node in _call_nodes(shadow)]
     nodes.sort(key=lambda node: node.site.number)
-    return Graph(tuple(nodes), shadows, helpers_pure=helpers)
+    diagnostics = [note for shadow in shadows for note in notes(shadow.planner)]
+    return Graph(tuple(nodes), shadows, diagnostics, helpers)
 
 
-def _is_pure(shadow: Shadow, facts: ModuleFacts) -> bool:
-    """Whether calling the function asks, computes, and leaves no trace."""
-    if any(isinstance(n, (ast.Global, ast.Nonlocal)) for n in ast.walk(shadow.function)):
-        return False
-    for node in shadow.planner.order:
-        if isinstance(node, Pinned) and not node.regions and node.why != "import":
-            return False
-        if any(kind != "object" or shadow.objects.is_shared(name) for kind, name in node.mutates):
-            return False
-        if any(kind == "name" and name in facts.variables for kind, name in node.reads):
-            return False
-    return True
+def _settled(
+    asking: list[tuple[ast.AsyncFunctionDef, frozenset[str]]], helpers: dict[str, Helper],
+    shadow_of: Callable[[ast.AsyncFunctionDef, frozenset[str], dict[str, Helper]], Shadow], facts: ModuleFacts,
+) -> list[Shadow]:  # fmt: skip
+    """The shadows, and in `helpers` what is true of the helpers that they call.
+
+    That a helper changes nothing is taken for granted until it is seen to; that it is pure is believed when it is seen.
+    """
+    while True:
+        shadows = [shadow_of(function, outer, helpers) for function, outer in asking]
+        loud = {
+            s.function.name for s in shadows
+            if s.function.name in helpers and not is_quiet(s.planner.order, facts, s.objects.is_shared)
+        }  # fmt: skip
+        for name in loud:
+            del helpers[name]
+        if loud:
+            continue
+        pure = {
+            s.function.name for s, (_, outer) in zip(shadows, asking, strict=True)
+            if s.function.name in helpers and not outer and _is_pure(s)
+        }  # fmt: skip
+        if all(helpers[name].is_pure for name in pure):
+            return shadows
+        for name in pure:
+            helpers[name] = replace(helpers[name], is_pure=True)
+
+
+def _is_pure(shadow: Shadow) -> bool:
+    """Whether a quiet function asks and computes and nothing else."""
+    return not any(isinstance(n, Pinned) and not n.regions and n.why != "import" for n in shadow.planner.order)
 
 
 def _functions(tree: ast.Module) -> list[tuple[ast.AsyncFunctionDef, frozenset[str]]]:
@@ -108,7 +125,7 @@ def _functions(tree: ast.Module) -> list[tuple[ast.AsyncFunctionDef, frozenset[s
 
 def _shadow(
     function: ast.AsyncFunctionDef, outer: frozenset[str], lowered: Lowered, facts: ModuleFacts, kinds: Kinds,
-    pure: frozenset[str], helpers: frozenset[str],
+    pure: frozenset[str], helpers: dict[str, Helper],
 ) -> Shadow:  # fmt: skip
     local = bound_names(function) | outer
     purity = Purity(facts, local, pure)
@@ -163,7 +180,7 @@ def _scope_names(function: Function) -> frozenset[str]:
 def _call_nodes(shadow: Shadow) -> list[CallNode]:
     nodes = []
     for step in shadow.planner.order:
-        if isinstance(step, Ask) and step.site is not None and not step.common:
+        if isinstance(step, Ask) and step.site is not None and not step.common and step.site.form != "helper":
             after = tuple(sorted({a.site.number for a in shadow.planner.waits_of(step) if a.site}))
             loops, guarded, around = [], False, step.block.parent
             while around is not None:

@@ -11,7 +11,7 @@ import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .ir import Ask, Bind, Block, Branch, Loc, Loop, Node, Pinned
+from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 
 
 @dataclass(eq=False)
@@ -35,15 +35,6 @@ class Start:
     """names that nothing can have bound by then"""
 
 
-@dataclass(frozen=True)
-class Left:
-    """A call that is started where it stands, and why."""
-
-    ask: Ask
-    why: str
-    line: int
-
-
 class Planner:
     """Finds the starts of one function."""
 
@@ -62,10 +53,11 @@ class Planner:
                     self._first_bound.setdefault(name, node.index)
         self._touched: dict[Loc, int] = {}
         self._mutating = _bits(n for n in self.order if n.mutates)
-        self._waiting = _bits(n for n in self.order if isinstance(n, Ask) and not n.common) | _bits(n for n in self.order if isinstance(n, Pinned) and n.awaits)
+        self._waiting = _bits(
+            n for n in self.order if (isinstance(n, Ask) and not n.common) or (isinstance(n, Pinned) and n.awaits)
+        )
         self._regions = _regions(root)
         self._closure = self._closures()
-        self.left: list[Left] = []
 
     def starts(self) -> list[Start]:
         """One for each call that can be started before the program comes to it."""
@@ -78,6 +70,47 @@ class Planner:
         for start in found:
             places.setdefault(start.index, []).append(start)
         return [s for s in found if not self._is_subsumed(s, places[s.index])]
+
+    def entry_starts(self) -> list[Start]:
+        """The starts of all calls that can be started as soon as the function is called."""
+        found = []
+        if not self.root.nodes:
+            return []
+        place = (self.root, self.root.nodes[0].index, self.root.nodes[0].anchor)
+        for ask in [n for n in self.order if isinstance(n, Ask)]:
+            path = _path(ask)
+            loops = [node for _, node in path[:-1] if isinstance(node, Loop)]
+            if path[0][0] is not self.root or any(self._carried_of(loop, ask) is None for loop in loops):
+                continue
+            bits, carried = self._bits_from(path, 0, ask)
+            if self._place(path, 0, bits) == place[1]:
+                start = self._made(place, bits, carried, ask, place[1])
+                if start is not None:
+                    found.append(start)
+        return [s for s in found if not self._is_subsumed(s, found)]
+
+    def is_opaque(self, node: Node) -> bool:
+        """Whether nothing that stands after a step is started before it."""
+        return bool(self._opaque >> node.index & 1)
+
+    def why_serial(self, loop: Loop, ask: Ask) -> Node | None:
+        """The step because of which the iterations of a loop wait for each other; None if they do not."""
+        carried = self._carried_of(loop, ask)
+        inside = _range(loop.body)
+        if carried is None:
+            reasons = self._closure[ask.index] & inside & self._pinned or self._opaque & inside
+            if reasons:
+                return next(self._nodes(reasons))
+            steps = [
+                s for n in self._nodes(self._closure[ask.index] & inside) for s, around in n.needs if around is loop
+            ]
+            return steps[0] if steps else loop
+        if not carried & self.asks:
+            return None
+        steps = [n for n in self._nodes(carried) if isinstance(n, Exit)] or [
+            n for n in self._nodes(carried) if not isinstance(n, Ask)
+        ]
+        return steps[0] if steps else loop
 
     def waits_of(self, ask: Ask) -> list[Ask]:
         """The asks whose results it needs directly: no other ask stands between."""
@@ -277,9 +310,7 @@ class Planner:
         front = self._front(block, begin[0], min(self._next_await(begin[0]), node.index), last=True) or begin
         return self._made((block, *front), bits, carried, ask, begin[0])
 
-    def _made(
-        self, place: tuple[Block, int, ast.stmt], bits: int, carried: int, ask: Ask, floor: int
-    ) -> Start | None:
+    def _made(self, place: tuple[Block, int, ast.stmt], bits: int, carried: int, ask: Ask, floor: int) -> Start | None:
         block, index, before = place
         here = bits & ~((1 << index) - 1)
         own = 1 << ask.index
@@ -389,13 +420,15 @@ class Planner:
         before = other.keep & self.asks & ((1 << ask.index) - 1)
         return before == needed
 
+
 def _makes(node: Bind) -> bool:
     """Whether it makes a new, empty or literal, thing."""
-    statement = node.stmt
-    return isinstance(statement, ast.Assign) and isinstance(
-        statement.value, (ast.List, ast.Dict, ast.Set, ast.Constant)
-    ) or (isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)
-          and isinstance(statement.value.func, ast.Name) and statement.value.func.id in ("set", "list", "dict"))  # fmt: skip
+    match node.stmt:
+        case ast.Assign(value=ast.List() | ast.Dict() | ast.Set() | ast.Constant()):
+            return True
+        case ast.Assign(value=ast.Call(func=ast.Name(id="set" | "list" | "dict"))):
+            return True
+    return False
 
 
 def _span(node: Node) -> int:

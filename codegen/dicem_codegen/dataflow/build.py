@@ -10,8 +10,9 @@ from typing import Any
 from hermod.prelude import ImagePatch
 
 from ..types import CallSite
+from .helpers import Helper
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node, Pinned
-from .purity import Function, Purity
+from .purity import Purity
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _PRINTS = frozenset({"print"})
@@ -22,9 +23,9 @@ class Builder:
 
     def __init__(
         self, sites: dict[ast.Await, CallSite], purity: Purity, scope_names: frozenset[str],
-        pure_helpers: frozenset[str],
+        helpers: dict[str, Helper],
     ) -> None:  # fmt: skip
-        self._pure_helpers = pure_helpers
+        self._helpers = helpers
         self._sites, self._purity, self._scope_names = dict(sites), purity, scope_names
         self.stands_for: dict[str, ast.expr] = {}
         """what names that were made here stand for"""
@@ -106,7 +107,7 @@ class Builder:
 
     # Statements
 
-    def _statement(self, statement: ast.stmt) -> None:
+    def _statement(self, statement: ast.stmt) -> None:  # noqa: PLR0912 - one case a kind of statement
         match statement:
             case ast.Pass() | ast.Global() | ast.Nonlocal():
                 pass
@@ -189,9 +190,7 @@ class Builder:
         place = self._block.nodes.index(node)
         for ask in _surely_asked(node.body):
             if there.pop(ast.dump(ask.call), None) is not None:
-                hoisted = Ask(
-                    self._anchor, self._block, target=self._temp(), call=ask.call, site=ask.site, common=True
-                )
+                hoisted = Ask(self._anchor, self._block, target=self._temp(), call=ask.call, site=ask.site, common=True)
                 self._block.nodes.insert(place, hoisted)
                 place += 1
 
@@ -231,7 +230,9 @@ class Builder:
         """A statement that nothing crosses.  What stands inside is a world of its own."""
         if replaced is not None:
             self._block.nodes.pop()
-        names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, (ast.Store, ast.Del))}
+        names = {
+            n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, (ast.Store, ast.Del))
+        }
         names |= {h.name for h in ast.walk(statement) if isinstance(h, ast.ExceptHandler) and h.name}
         what = {"With": "with", "While": "while", "Try": "try", "TryStar": "try", "Match": "match", "For": "for"}
         why = what.get(type(statement).__name__, type(statement).__name__.lower())
@@ -298,12 +299,25 @@ class Builder:
             self._pin("awaits what has been started", awaits=True, reads=[inner], binds=[name])
             return ast.Name(name, ast.Load())
         call = self._parts_of_call(expr.value)
-        if site.pure or site.name in self._pure_helpers and site.form == "helper":
+        helper = self._helper_of(call) if site.form == "helper" else None
+        if helper is not None and not helper.is_pure:
+            started = self._variant_call(call, helper)
+            self._add(Ask(self._anchor, self._block, target=self._temp(), call=started, site=site, common=True))
+            self._pin(f"{helper.name} has effects", awaits=True, reads=[call], binds=[name])
+        elif helper is not None or (site.pure and site.form != "helper"):
             self._add(Ask(self._anchor, self._block, target=name, call=call, site=site))
         else:
             why = f"{site.name} has effects" if site.form == "helper" else f"{site.name} is not pure"
             self._pin(why, barrier=site.form == "helper", awaits=True, reads=[call], binds=[name])
         return ast.Name(name, ast.Load())
+
+    def _helper_of(self, call: ast.Call) -> Helper | None:
+        return self._helpers.get(call.func.id) if isinstance(call.func, ast.Name) else None
+
+    def _variant_call(self, call: ast.Call, helper: Helper) -> ast.Call:
+        """The call of the variant, which is given what the helper sees around it."""
+        free = [ast.keyword(name, ast.Name(name, ast.Load())) for name in helper.free]
+        return ast.Call(ast.Name(helper.variant, ast.Load()), call.args, [*call.keywords, *free])
 
     def _parts_of_call(self, call: ast.Call) -> ast.Call:
         made = copy.copy(call)
@@ -419,9 +433,7 @@ class Builder:
                 setattr(made, name, [self._copied(v, names) if isinstance(v, ast.AST) else v for v in value])
         return made
 
-    def _generators(
-        self, expr: Comprehension, level: int, walked: ast.expr, name: str
-    ) -> None:
+    def _generators(self, expr: Comprehension, level: int, walked: ast.expr, name: str) -> None:
         generator = expr.generators[level]
         node = Loop(self._anchor, self._block, target=generator.target, iter=walked)
         self._add(node)

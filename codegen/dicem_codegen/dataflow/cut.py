@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from ..types import CallSite
 from .ahead import Start
 from .calls import finish_of, start_of
+from .helpers import Helper
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node
 from .names import ahead_block, bound_in, exposed_names, renamed, walked_names
+from .purity import Function
 
 Tags = Callable[[CallSite], list[ast.keyword]]
 AHEAD = "ahead"
@@ -46,14 +48,15 @@ class _Way:
 class Cutter:
     """Cuts in one function.
 
-    `asks` are its steps that ask; `local` its own names; `names` gives new ones; `walks_again` says of a name that walking it twice is
-    safe.
+    `asks` are its steps that ask; `local` its own names; `names` gives new ones; `walks_again` says of a name that
+    walking it twice is safe; `variants` are the names of the helpers' variants.
     """
 
     def __init__(
         self, asks: int, local: frozenset[str], names: Callable[[str], str], tags: Tags,
-        walks_again: Callable[[str], bool],
+        walks_again: Callable[[str], bool], variants: dict[str, str],
     ) -> None:  # fmt: skip
+        self._variants = variants
         self._asks = asks
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
@@ -74,6 +77,20 @@ class Cutter:
             if name in walked and name in self._local and not self._walks_again(name)
         ]
         return Cut([*guards, *self._own_names(_without_blocks(inline))], self._strands)
+
+    def variant(self, function: Function, helper: Helper, starts: Sequence[Start]) -> Cut:
+        """The variant of a helper that starts its calls, and the strands that it needs."""
+        self._strands = []
+        ways = [_Way(s.ask, s.keep, s.carried) for s in starts]
+        body = _without_blocks(self._block(starts[0].block, ways, loop=None)) if starts else []
+        arguments = copy.deepcopy(function.args)
+        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+            argument.annotation = None
+        for name in helper.free:
+            arguments.kwonlyargs.append(ast.arg(name))
+            arguments.kw_defaults.append(None)
+        made = _function(helper.variant, arguments, [ahead_block(body)] if body else [ast.Pass()])
+        return Cut([], [*self._strands, made])
 
     def _drop_arguments(self, inline: list[ast.stmt], unbound: frozenset[str]) -> None:
         """Names that nothing has bound yet are the strand's own."""
@@ -174,16 +191,10 @@ class Cutter:
         taken = [name for name in exposed_names(body) if name in self._local]
         walked = walked_names(body)
         name = self._name(AHEAD)
-        self._strands.append(
-            ast.AsyncFunctionDef(
-                name=name,
-                args=ast.arguments(posonlyargs=[], args=[ast.arg(n) for n in taken], kwonlyargs=[], kw_defaults=[],
-                                   defaults=[]),
-                body=_tidied(body),
-                decorator_list=[],
-                type_params=[],
-            )
-        )  # fmt: skip
+        parameters = ast.arguments(
+            posonlyargs=[], args=[ast.arg(n) for n in taken], kwonlyargs=[], kw_defaults=[], defaults=[]
+        )
+        self._strands.append(_function(name, parameters, _tidied(body)))
         arguments = [self._passed(n, n in walked) for n in taken]
         return ast.Expr(_hermod("spawn", ast.Call(ast.Name(name, ast.Load()), arguments, [])))
 
@@ -284,7 +295,10 @@ class Cutter:
 
     def _started(self, node: Ask) -> ast.stmt:
         assert node.site is not None
-        return ast.Expr(start_of(copy.deepcopy(node.call), node.site, self._tags(node.site)))
+        call = copy.deepcopy(node.call)
+        if isinstance(call.func, ast.Name) and call.func.id in self._variants:
+            call.func.id = self._variants[call.func.id]
+        return ast.Expr(start_of(call, node.site, self._tags(node.site)))
 
     def _awaited(self, node: Ask) -> list[ast.stmt]:
         assert node.site is not None
@@ -298,6 +312,12 @@ class Cutter:
         begun = ast.Assign([ast.Name(handle, ast.Store())], start_of(call, node.site, self._tags(node.site)))
         value = finish_of(copy.deepcopy(node.call), node.site, ast.Name(handle, ast.Load()))
         return [ahead_block([begun]), ast.Assign(list(target), value)]
+
+
+def _function(name: str, arguments: ast.arguments, body: list[ast.stmt]) -> ast.AsyncFunctionDef:
+    made = ast.AsyncFunctionDef(name=name, args=arguments, body=body, decorator_list=[])
+    vars(made)["type_params"] = []  # which Python 3.12 and later want
+    return made
 
 
 def _step(block: Block, index: int) -> Node:
@@ -372,11 +392,11 @@ def _without_continue(lines: list[ast.stmt]) -> list[ast.stmt]:
 
 
 class _ContinueAsReturn(ast.NodeTransformer):
-    def visit_Continue(self, node: ast.Continue) -> ast.stmt:  # noqa: N802
+    def visit_Continue(self, node: ast.Continue) -> ast.stmt:
         return ast.Return()
 
-    def visit_Break(self, node: ast.Break) -> ast.stmt:  # noqa: N802
+    def visit_Break(self, node: ast.Break) -> ast.stmt:
         return ast.Return()
 
-    def visit_For(self, node: ast.For) -> ast.For:  # noqa: N802
+    def visit_For(self, node: ast.For) -> ast.For:
         return node  # its own

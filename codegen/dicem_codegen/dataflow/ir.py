@@ -78,7 +78,8 @@ class Ask(Node):
     call: ast.Call = field(default_factory=lambda: ast.Call(ast.Name(""), [], []))
     site: CallSite | None = None
     common: bool = False
-    """stands in both arms of a branch; here, before it, only so that it can be started"""
+    """here only so that it can be started: it stands in both arms of the branch that follows, or is the variant of a
+    helper"""
 
 
 @dataclass(eq=False)

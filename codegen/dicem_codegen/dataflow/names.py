@@ -89,7 +89,12 @@ def _note(tree: ast.AST, bound: set[str], found: dict[str, None]) -> None:
         elif isinstance(node, ast.Lambda):
             own |= {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound and node.id not in own:
+        if (
+            isinstance(node, ast.Name)
+            and isinstance(node.ctx, ast.Load)
+            and node.id not in bound
+            and node.id not in own
+        ):
             found.setdefault(node.id)
 
 

@@ -31,7 +31,7 @@ def find_needs(root: Block, objects: Objects, purity: Purity, parameters: Iterab
         node.needs = sorted(set(node.needs), key=lambda e: (e[0].index, e[1].index if e[1] else -1))
 
 
-def _join_objects(node: Node, objects: Objects) -> None:
+def _join_objects(node: Node, objects: Objects) -> None:  # noqa: PLR0912 - one case a kind of step
     match node:
         case Bind(stmt=ast.Assign(targets=targets, value=value)):
             for target in targets:
@@ -131,10 +131,11 @@ def _note_target(node: Bind, target: ast.expr, objects: Objects) -> None:
 
 
 def _note_mutation(node: Bind, value: ast.expr, objects: Objects, purity: Purity) -> None:
-    if isinstance(value, ast.Call) and purity.effect(value) == "mutates" and isinstance(value.func, ast.Attribute):
-        kind = objects.of(value.func.value)
-        if kind is not None:
-            node.mutates.add(("object", kind))
+    if isinstance(value, ast.Call) and purity.effect(value) == "mutates":
+        for changed in purity.changed_by(value):
+            kind = objects.of(changed)
+            if kind is not None:
+                node.mutates.add(("object", kind))
 
 
 def _read(tree: ast.AST, objects: Objects) -> set[Loc]:

@@ -17,8 +17,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 _COMPUTE = frozenset({
     "abs", "all", "any", "bool", "chr", "dict", "divmod", "enumerate", "float", "format", "frozenset", "int",
-    "isinstance", "len", "list", "max", "min", "ord", "pow", "range", "repr", "reversed", "round", "set", "sorted",
-    "str", "sum", "tuple", "type", "zip",
+    "isinstance", "iter", "len", "list", "max", "min", "ord", "pow", "range", "repr", "reversed", "round", "set",
+    "sorted", "str", "sum", "tuple", "type", "zip",
     "Exception", "ValueError", "TypeError", "KeyError", "IndexError", "RuntimeError", "AttributeError", "StopIteration",
 })  # fmt: skip
 _PRELUDE = frozenset({"ImagePatch", "VideoSegment", "PILImage", "distance", "bool_to_yesno", "coerce_to_numeric"})
@@ -42,9 +42,14 @@ _MUTATORS = frozenset({
     "popitem", "remove", "reverse", "setdefault", "sort", "symmetric_difference_update", "update", "appendleft",
     "popleft",
 })  # fmt: skip
-_PURE_MODULES = {"math": None, "statistics": None, "re": {"match", "search", "fullmatch", "findall", "sub", "split"},
-                 "PIL.Image": {"open"}, "json": {"loads", "dumps"}}  # fmt: skip
-CALLS_BACK = frozenset({"max", "min", "sorted", "sort", "map", "filter"})
+_PURE_MODULES: dict[str, set[str] | None] = {
+    "math": None,
+    "statistics": None,
+    "re": {"match", "search", "fullmatch", "findall", "sub", "split"},
+    "PIL.Image": {"open"},
+    "json": {"loads", "dumps"},
+}
+"""None: all that is in it"""
 ITERATES = frozenset({
     "all", "any", "dict", "enumerate", "extend", "frozenset", "join", "list", "max", "min", "reversed", "set", "sorted",
     "sum", "tuple", "update", "zip", "map", "filter", "iter", "union",
@@ -69,7 +74,7 @@ class ModuleFacts:
     """a class of its own defines operators: then no operation on an unknown value is known either"""
 
 
-def facts_of(tree: ast.Module) -> ModuleFacts:
+def facts_of(tree: ast.Module) -> ModuleFacts:  # noqa: PLR0912 - one case a kind of statement
     """Read a module."""
     facts = ModuleFacts()
     bound: dict[str, int] = {}
@@ -126,8 +131,9 @@ class Purity:
 
     def effect(self, call: ast.Call) -> Effect:
         """What the call itself does, its arguments aside."""
-        if any(isinstance(k, ast.keyword) and k.arg in ("key", "default_factory") and not self._is_pure_value(k.value)
-               for k in call.keywords):  # fmt: skip
+        if _keys_taken(call) is not None:
+            return "mutates"
+        if any(k.arg in ("key", "default_factory") and not self._is_pure_value(k.value) for k in call.keywords):
             return "unknown"
         match call.func:
             case ast.Name(id=name):
@@ -135,6 +141,14 @@ class Purity:
             case ast.Attribute():
                 return self._effect_of_method(call.func, call)
         return "unknown"
+
+    def changed_by(self, call: ast.Call) -> list[ast.expr]:
+        """What a call that "mutates" changes in place."""
+        keys = _keys_taken(call)
+        changed: list[ast.expr] = [] if keys is None else [keys]
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _MUTATORS:
+            changed.append(call.func.value)
+        return changed
 
     def _effect_of_name(self, name: str, call: ast.Call) -> Effect:
         if name in self.local:
@@ -167,7 +181,9 @@ class Purity:
 
     def _is_pure_import(self, full: str) -> bool:
         module, _, name = full.rpartition(".")
-        allowed = _PURE_MODULES.get(module, frozenset())
+        if module not in _PURE_MODULES:
+            return False
+        allowed = _PURE_MODULES[module]
         return allowed is None or name in allowed
 
     def _is_pure_value(self, value: ast.expr) -> bool:
@@ -197,6 +213,19 @@ class Purity:
             if self.facts.has_operators and isinstance(node, (ast.BinOp, ast.Compare, ast.Subscript, ast.UnaryOp)):
                 return False
         return True
+
+
+def _keys_taken(call: ast.Call) -> ast.Name | None:
+    """The iterator that `key=lambda _: next(keys)` uses up, as lowering writes keys that were computed before."""
+    func = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+    for keyword in call.keywords:
+        match keyword:
+            case ast.keyword(
+                arg="key",
+                value=ast.Lambda(body=ast.Call(func=ast.Name(id="next"), args=[ast.Name(id=name) as keys])),
+            ) if name.startswith("_keys") and func in ("min", "max", "sorted", "sort"):
+                return keys
+    return None
 
 
 def bound_names(function: Function | ast.Lambda) -> frozenset[str]:
@@ -245,7 +274,9 @@ def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[s
     fresh = _fresh_names(function)
     for node in ast.walk(function):
         match node:
-            case ast.Global() | ast.Nonlocal() | ast.Yield() | ast.YieldFrom() | ast.Await() | ast.With() | ast.Delete():
+            case (
+                ast.Global() | ast.Nonlocal() | ast.Yield() | ast.YieldFrom() | ast.Await() | ast.With() | ast.Delete()
+            ):
                 return False
             case ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef() if node is not function:
                 return False

@@ -1,0 +1,87 @@
+"""The program's own functions that make calls: which of them ahead code may run, and how far.
+
+Of a helper that only computes and asks, ahead code may await the value.  Of one that prints too, or calls what is not
+pure, ahead code runs a variant that does nothing but start its calls: what the helper would ask, cut out of it.  The
+variant stands at the top of the module, so what the helper sees of the functions around it becomes parameters.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .ir import Node, Pinned
+from .purity import Function, ModuleFacts, bound_names
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A function that makes calls and has a variant that starts them."""
+
+    name: str
+    variant: str
+    free: tuple[str, ...]
+    """names of the functions around it that it reads"""
+    is_pure: bool = False
+    """its value may be awaited by ahead code"""
+
+
+def candidates(
+    tree: ast.Module, functions: list[tuple[ast.AsyncFunctionDef, frozenset[str]]], entry: str
+) -> dict[str, Helper]:
+    """The functions that may have a variant, as far as their text alone tells."""
+    taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    counts: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            counts[node.name] = counts.get(node.name, 0) + 1
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            counts[node.id] = counts.get(node.id, 0) + 1
+        elif isinstance(node, ast.arg):
+            counts[node.arg] = counts.get(node.arg, 0) + 1
+    methods = {n for c in ast.walk(tree) if isinstance(c, ast.ClassDef) for n in c.body}
+    found: dict[str, Helper] = {}
+    for function, outer in functions:
+        if function.name == entry or counts[function.name] > 1 or function in methods or not _is_simple(function):
+            continue
+        variant = f"ahead_{function.name.lstrip('_')}"
+        while variant in taken or variant in counts:
+            variant += "_"
+        free = _free_names(function, outer, found)
+        found[function.name] = Helper(function.name, variant, free)
+    # A helper sees what the helpers that it calls see.
+    for function, outer in functions:
+        helper = found.get(function.name)
+        if helper is not None:
+            found[function.name] = Helper(helper.name, helper.variant, _free_names(function, outer, found))
+    return found
+
+
+def _is_simple(function: Function) -> bool:
+    arguments = function.args
+    if arguments.vararg or arguments.kwarg or function.decorator_list:
+        return False
+    if any(isinstance(n, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)) for n in ast.walk(function)):
+        return False
+    return all(isinstance(d, ast.Constant) for d in (*arguments.defaults, *(d for d in arguments.kw_defaults if d)))
+
+
+def _free_names(function: Function, outer: frozenset[str], helpers: dict[str, Helper]) -> tuple[str, ...]:
+    own = bound_names(function)
+    read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    for name in sorted(read & helpers.keys()):
+        read |= set(helpers[name].free)
+    return tuple(sorted((read & outer) - own - helpers.keys() - {function.name}))
+
+
+def is_quiet(order: list[Node], facts: ModuleFacts, is_shared: Callable[[str], bool]) -> bool:
+    """Whether calling the function changes nothing that anybody else can see, but for what it prints and asks."""
+    for node in order:
+        if isinstance(node, Pinned) and node.is_barrier and not node.regions:
+            return False
+        if any(kind != "object" or is_shared(name) for kind, name in node.mutates):
+            return False
+        if any(kind == "name" and name in facts.variables for kind, name in node.reads):
+            return False
+    return True
