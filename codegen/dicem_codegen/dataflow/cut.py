@@ -60,14 +60,14 @@ class Cutter:
         self._asks = asks
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
-        self._serial: list[tuple[int, Loop | None]] = [(0, None)]
-        """the loop around whose iterations wait for each other, and for what"""
+        self._serial = [0]
+        """what the iterations of the loop around wait for, where they wait for each other"""
 
     def cut(self, starts: Sequence[Start]) -> Cut:
         """The code for all that is started at one place."""
         self._strands = []
         ways = [_Way(s.ask, s.keep, s.carried) for s in starts]
-        inline = self._block(starts[0].block, ways, loop=None)
+        inline = self._block(starts[0].block, ways)
         bound = bound_in(inline)
         self._drop_arguments(inline, starts[0].unbound - bound)
         walked = walked_names(inline) - bound
@@ -82,7 +82,7 @@ class Cutter:
         """The variant of a helper that starts its calls, and the strands that it needs."""
         self._strands = []
         ways = [_Way(s.ask, s.keep, s.carried) for s in starts]
-        body = _without_blocks(self._block(starts[0].block, ways, loop=None)) if starts else []
+        body = _without_blocks(self._block(starts[0].block, ways)) if starts else []
         arguments = copy.deepcopy(function.args)
         for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
             argument.annotation = None
@@ -104,28 +104,14 @@ class Cutter:
 
     # A block: what can be started there at once, and a strand for each way that must await something first
 
-    def _block(self, block: Block, ways: list[_Way], loop: Loop | None) -> list[ast.stmt]:
+    def _block(self, block: Block, ways: list[_Way]) -> list[ast.stmt]:
+        """All that these ways start from here."""
         at_once, waiting = self._parted(block, ways)
-        spawned = [self._spawn(block, first, group, loop) for first, group in waiting]
-        lines = self._at_once(block, at_once)
-        if loop is not None:
-            carried = 0
-            for way in ways:
-                carried |= way.carried
-            lines = self._with_carried(block, at_once, carried, lines)
-        elif any(isinstance(node, ast.Return) for line in lines for node in ast.walk(line)):
-            return [*spawned, self._spawned_lines(lines)]
+        spawned = [self._spawn(block, first, group) for first, group in waiting]
+        lines = _without_continue(self._lines(block, 0, at_once))  # of a loop of the program, in which this stands
+        if any(isinstance(node, ast.Return) for line in lines for node in ast.walk(line)):
+            lines = [self._spawned_lines(lines)]
         return [*spawned, *lines]
-
-    def _with_carried(self, block: Block, ways: list[_Way], carried: int, lines: list[ast.stmt]) -> list[ast.stmt]:
-        """The body of a loop, with what each iteration leaves to the next."""
-        mine = [n for n in block.nodes if carried >> n.index & 1]
-        if not mine:
-            return lines
-        keep = carried
-        for way in ways:
-            keep |= way.keep
-        return self._lines(block, keep, ways)
 
     def _parted(self, block: Block, ways: list[_Way]) -> tuple[list[_Way], list[tuple[Node, list[_Way]]]]:
         """The ways that need no await in this block, and the others by the step that they await first."""
@@ -157,13 +143,13 @@ class Cutter:
 
     # Strands
 
-    def _spawn(self, block: Block, first: Node, ways: list[_Way], loop: Loop | None) -> ast.stmt:
-        if loop is not None:  # what only the next iteration needs is not for this strand
-            ways = [_Way(w.ask, w.keep & ((1 << _limit(block, w.ask)) - 1), w.carried) for w in ways]
-        self._serial.append((0, None))
+    def _spawn(self, block: Block, first: Node, ways: list[_Way]) -> ast.stmt:
+        """A strand for what follows a step; what only the next iteration of a loop around needs is not for it."""
+        ways = [_Way(w.ask, w.keep & ((1 << _limit(block, w.ask)) - 1), w.carried) for w in ways]
+        self._serial.append(0)
         body = self._strand_body(block, first, ways)
         self._serial.pop()
-        return self._strand(_without_continue(body) if loop is not None else body)
+        return self._strand(_without_continue(body))
 
     def _strand_body(self, block: Block, first: Node, ways: list[_Way]) -> list[ast.stmt]:
         """Up to what is awaited first and through it; then what can be started, then the next to await."""
@@ -171,18 +157,18 @@ class Cutter:
         for way in ways:
             keep |= way.keep
         if first.index <= ways[0].ask.index < first.end:
-            return [*self._lines(block, keep & ((1 << first.index) - 1), []), *self._line(first, keep, ways)]
+            return [*self._lines(block, keep & ((1 << first.index) - 1), []), *self._line(first, 0, ways)]
         done = (1 << first.end) - 1
         body = self._lines(block, keep & done, [])
         rest = [_Way(w.ask, w.keep & ~done, w.carried) for w in ways]
         at_once, waiting = self._parted(block, rest)
-        lines = self._at_once(block, at_once)
+        lines = self._lines(block, 0, at_once)
         returns = any(isinstance(node, ast.Return) for line in lines for node in ast.walk(line))
         if lines and returns and waiting:
             lines = [self._spawned_lines(lines)]
         body += [_in_ahead(line) for line in (self._own_names(lines) if waiting else lines)]
         for other_first, group in waiting[1:]:
-            body.append(_in_ahead(self._spawn(block, other_first, group, None)))
+            body.append(_in_ahead(self._spawn(block, other_first, group)))
         if waiting:
             body += self._strand_body(block, *waiting[0])
         return body
@@ -214,84 +200,69 @@ class Cutter:
 
     # Statements
 
-    def _at_once(self, block: Block, ways: list[_Way]) -> list[ast.stmt]:
-        keep = 0
-        for way in ways:
-            keep |= way.keep
-        return self._lines(block, keep, ways)
-
-    def _lines(self, block: Block, keep: int, ways: list[_Way]) -> list[ast.stmt]:
-        """The steps of a block that are kept, and the starts of the ways that end in it."""
+    def _lines(self, block: Block, base: int, ways: list[_Way]) -> list[ast.stmt]:
+        """The steps of a block that are in `base` or on one of the ways, and the starts of those that end in it."""
         found: list[ast.stmt] = []
-        wanted = keep
+        wanted = base
         for way in ways:
-            wanted |= 1 << way.ask.index
+            wanted |= way.keep | 1 << way.ask.index
         wanted &= _range(block)
         while wanted:
             node = _step(block, (wanted & -wanted).bit_length() - 1)
             wanted &= ~((1 << node.end) - 1)
-            inside = [way for way in ways if node.index <= way.ask.index < node.end]
-            found.extend(self._line(node, keep, inside))
+            found.extend(self._line(node, base, ways))
         return found
 
-    def _line(self, node: Node, keep: int, ways: list[_Way]) -> list[ast.stmt]:
+    def _line(self, node: Node, base: int, ways: list[_Way]) -> list[ast.stmt]:
         match node:
             case Bind():
                 return [copy.deepcopy(node.stmt)]
             case Ask():
-                return self._awaited(node) if keep >> node.index & 1 else [_in_ahead(self._started(node))]
+                is_awaited = any(bits >> node.index & 1 for bits in (base, *(way.keep for way in ways)))
+                return self._awaited(node) if is_awaited else [_in_ahead(self._started(node))]
             case Exit():
                 return [{"return": ast.Return, "break": ast.Break, "continue": ast.Continue}[node.kind]()]
             case Branch():
-                body, orelse = (self._arm(inner, keep, ways) for inner in (node.body, node.orelse))
+                body, orelse = (self._arm(inner, base, ways) for inner in (node.body, node.orelse))
                 test = copy.deepcopy(node.test)
                 if orelse and not body:
                     return [ast.If(ast.UnaryOp(ast.Not(), test), orelse, [])]
                 return [ast.If(test, body or [ast.Pass()], orelse)]
             case Loop():
-                return [self._loop(node, keep, ways)]
+                return [self._loop(node, base, ways)]
         raise NotCut(f"line {node.anchor.lineno}: {type(node).__name__} in ahead code")
 
-    def _arm(self, block: Block, keep: int, ways: list[_Way]) -> list[ast.stmt]:
-        inside = [way for way in ways if _range(block) >> way.ask.index & 1]
-        if not inside:
-            return self._lines(block, keep, [])
-        carried, loop = self._serial[-1]
-        if loop is not None and carried:
-            return self._serial_block(block, inside, carried, loop)
-        if any(self._first_awaited(block, way) for way in inside):
-            return self._block(block, inside, loop=None)
-        return self._lines(block, keep, inside)
+    def _arm(self, block: Block, base: int, ways: list[_Way]) -> list[ast.stmt]:
+        inside, others = _divided(block, ways)
+        carried = self._serial[-1]
+        if inside and carried:
+            return self._serial_block(block, inside, others, carried)
+        at_once, waiting = self._parted(block, inside)
+        spawned = [self._spawn(block, first, group) for first, group in waiting]
+        return [*spawned, *self._lines(block, base, [*others, *at_once])]
 
-    def _loop(self, node: Loop, keep: int, ways: list[_Way]) -> ast.stmt:
-        entering = [way for way in ways if _range(node.body) >> way.ask.index & 1]
-        if any(self._is_serial(node, way) for way in entering):
-            carried = 0
-            for way in entering:
-                carried |= way.carried
-            body = self._serial_block(node.body, entering, carried, node)
-        elif entering:
-            self._serial.append((0, node))
-            body = self._block(node.body, entering, node)
-            self._serial.pop()
+    def _loop(self, node: Loop, base: int, ways: list[_Way]) -> ast.stmt:
+        inside, others = _divided(node.body, ways)
+        carried = 0
+        for way in inside:
+            carried |= way.carried
+        serial = any(self._is_serial(node, way) for way in inside)
+        self._serial.append(carried if serial else 0)
+        if serial:
+            body = self._serial_block(node.body, inside, others, carried)
         else:
-            body = self._lines(node.body, keep, [])
-        orelse = self._arm(node.orelse, keep, [w for w in ways if w not in entering])
+            body = self._arm(node.body, base | carried, ways)
+        self._serial.pop()
+        orelse = self._arm(node.orelse, base, ways)
         return ast.For(copy.deepcopy(node.target), copy.deepcopy(node.iter), body or [ast.Pass()], orelse)
 
-    def _serial_block(self, block: Block, ways: list[_Way], carried: int, loop: Loop) -> list[ast.stmt]:
+    def _serial_block(self, block: Block, ways: list[_Way], others: list[_Way], carried: int) -> list[ast.stmt]:
         """A part of an iteration that the next one waits for: what that needs is awaited here, all else beside it."""
         inside = _range(block)
         along = [way for way in ways if not way.keep & self._asks & inside & ~carried]
         at_once, waiting = self._parted(block, [way for way in ways if way not in along])
-        spawned = [_in_ahead(self._spawn(block, first, group, loop)) for first, group in waiting]
-        keep = carried
-        for way in (*along, *at_once):
-            keep |= way.keep & (~self._asks | carried)
-        self._serial.append((carried, loop))
-        lines = self._lines(block, keep, [*along, *at_once])
-        self._serial.pop()
-        return [*spawned, *lines]
+        spawned = [_in_ahead(self._spawn(block, first, group)) for first, group in waiting]
+        return [*spawned, *self._lines(block, carried, [*others, *along, *at_once])]
 
     def _started(self, node: Ask) -> ast.stmt:
         assert node.site is not None
@@ -330,6 +301,12 @@ def _range(block: Block) -> int:
         return 0
     first, last = block.nodes[0].index, block.nodes[-1].end
     return ((1 << (last - first)) - 1) << first
+
+
+def _divided(block: Block, ways: list[_Way]) -> tuple[list[_Way], list[_Way]]:
+    """The ways that end in a block, and the others."""
+    inside = [way for way in ways if _range(block) >> way.ask.index & 1]
+    return inside, [way for way in ways if way not in inside]
 
 
 def _limit(block: Block, ask: Ask) -> int:
