@@ -52,7 +52,7 @@ class Planner:
                 if kind == "name":
                     self._first_bound.setdefault(name, node.index)
         self._touched: dict[Loc, int] = {}
-        self._mutating = _bits(n for n in self.order if n.mutates)
+        self.mutating = _bits(n for n in self.order if n.mutates)
         self._waiting = _bits(
             n for n in self.order if (isinstance(n, Ask) and not n.common) or (isinstance(n, Pinned) and n.awaits)
         )
@@ -372,7 +372,7 @@ class Planner:
 
     def _with_makers(self, start: Start, floor: int) -> Start | None:
         """Objects that the slice changes must be made in it: take in where they are made.  None: they are not."""
-        changing = start.keep & self._mutating
+        changing = start.keep & self.mutating
         if not changing:
             return start
         changed = {loc for node in self._nodes(changing) for loc in node.mutates}

@@ -48,16 +48,16 @@ class _Way:
 class Cutter:
     """Cuts in one function.
 
-    `asks` are its steps that ask; `local` its own names; `names` gives new ones; `walks_again` says of a name that
+    `asks` are its steps that ask, `mutating` those that change objects; `local` its own names; `names` gives new ones; `walks_again` says of a name that
     walking it twice is safe; `variants` are the names of the helpers' variants.
     """
 
     def __init__(
-        self, asks: int, local: frozenset[str], names: Callable[[str], str], tags: Tags,
+        self, asks: int, mutating: int, local: frozenset[str], names: Callable[[str], str], tags: Tags,
         walks_again: Callable[[str], bool], variants: dict[str, str],
     ) -> None:  # fmt: skip
         self._variants = variants
-        self._asks = asks
+        self._asks, self._mutating = asks, mutating
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
         self._serial = [0]
@@ -116,14 +116,16 @@ class Cutter:
     def _parted(self, block: Block, ways: list[_Way]) -> tuple[list[_Way], list[tuple[Node, list[_Way]]]]:
         """The ways that need no await in this block, and the others by the step that they await first."""
         at_once: list[_Way] = []
-        waiting: dict[tuple[int, int], tuple[Node, list[_Way]]] = {}
+        waiting: dict[tuple[int, int, int], tuple[Node, list[_Way]]] = {}
         for way in ways:
             first = self._first_awaited(block, way)
             if first is None:
                 at_once.append(way)
             else:
                 enters = first.index <= way.ask.index < first.end
-                key = (first.index, -1 if enters else way.keep & _span(first))
+                # Who changes objects has them for itself: the others must not see that, nor do it again.
+                alone = way.ask.index if way.keep & self._mutating else -1
+                key = (first.index, -1 if enters else way.keep & _span(first), alone)
                 waiting.setdefault(key, (first, []))[1].append(way)
         return at_once, list(waiting.values())
 
