@@ -28,7 +28,7 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
     strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]] = []
     cutters = {
         shadow.function: Cutter(
-            shadow.planner.asks, shadow.planner.mutating, shadow.local, names, tags, shadow.walks_again.__contains__, variants
+            shadow.planner, shadow.local, names, tags, shadow.walks_again.__contains__, variants
         )
         for shadow in graph.shadows
     }  # fmt: skip

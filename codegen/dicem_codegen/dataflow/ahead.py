@@ -52,6 +52,7 @@ class Planner:
                 if kind == "name":
                     self._first_bound.setdefault(name, node.index)
         self._touched: dict[Loc, int] = {}
+        self._made_by: dict[Loc, int] = {}
         self.mutating = _bits(n for n in self.order if n.mutates)
         self._waiting = _bits(
             n for n in self.order if (isinstance(n, Ask) and not n.common) or (isinstance(n, Pinned) and n.awaits)
@@ -88,6 +89,27 @@ class Planner:
                 if start is not None:
                     found.append(start)
         return [s for s in found if not self._is_subsumed(s, found)]
+
+    def conflicts(self, groups: list[int]) -> bool:
+        """Whether sets of steps that run side by side, after a common way, change things that others of them see."""
+        for number, steps in enumerate(groups):
+            for node in self._nodes(steps & self.mutating):
+                for loc in node.mutates:
+                    others = self._touching(loc) | self._makers(loc)
+                    if not steps & self._makers(loc) and any(
+                        other & others for place, other in enumerate(groups) if place != number
+                    ):
+                        return True
+        return False
+
+    def _makers(self, loc: Loc) -> int:
+        """The steps that make what a location holds."""
+        if loc not in self._made_by:
+            self._made_by[loc] = _bits(
+                n for n in self.order
+                if isinstance(n, Bind) and _makes(n) and any(self._may_be(name, {loc}) for name in n.writes)
+            )  # fmt: skip
+        return self._made_by[loc]
 
     def is_opaque(self, node: Node) -> bool:
         """Whether nothing that stands after a step is started before it."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..types import CallSite
-from .ahead import Start
+from .ahead import Planner, Start
 from .calls import finish_of, start_of
 from .helpers import Helper
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node
@@ -26,6 +26,10 @@ AHEAD = "ahead"
 
 class NotCut(Exception):
     """No ahead code can be cut here; says why."""
+
+
+class _Conflict(Exception):
+    """Ways cannot be gone together: one changes what another one sees."""
 
 
 @dataclass
@@ -48,16 +52,16 @@ class _Way:
 class Cutter:
     """Cuts in one function.
 
-    `asks` are its steps that ask, `mutating` those that change objects; `local` its own names; `names` gives new ones; `walks_again` says of a name that
+    `local` are its own names; `names` gives new ones; `walks_again` says of a name that
     walking it twice is safe; `variants` are the names of the helpers' variants.
     """
 
     def __init__(
-        self, asks: int, mutating: int, local: frozenset[str], names: Callable[[str], str], tags: Tags,
+        self, planner: Planner, local: frozenset[str], names: Callable[[str], str], tags: Tags,
         walks_again: Callable[[str], bool], variants: dict[str, str],
     ) -> None:  # fmt: skip
         self._variants = variants
-        self._asks, self._mutating = asks, mutating
+        self._planner, self._asks = planner, planner.asks
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
         self._serial = [0]
@@ -107,7 +111,7 @@ class Cutter:
     def _block(self, block: Block, ways: list[_Way]) -> list[ast.stmt]:
         """All that these ways start from here."""
         at_once, waiting = self._parted(block, ways)
-        spawned = [self._spawn(block, first, group) for first, group in waiting]
+        spawned = [line for first, group in waiting for line in self._spawn(block, first, group)]
         lines = _without_continue(self._lines(block, 0, at_once))  # of a loop of the program, in which this stands
         if any(isinstance(node, ast.Return) for line in lines for node in ast.walk(line)):
             lines = [self._spawned_lines(lines)]
@@ -116,16 +120,14 @@ class Cutter:
     def _parted(self, block: Block, ways: list[_Way]) -> tuple[list[_Way], list[tuple[Node, list[_Way]]]]:
         """The ways that need no await in this block, and the others by the step that they await first."""
         at_once: list[_Way] = []
-        waiting: dict[tuple[int, int, int], tuple[Node, list[_Way]]] = {}
+        waiting: dict[tuple[int, int], tuple[Node, list[_Way]]] = {}
         for way in ways:
             first = self._first_awaited(block, way)
             if first is None:
                 at_once.append(way)
             else:
                 enters = first.index <= way.ask.index < first.end
-                # Who changes objects has them for itself: the others must not see that, nor do it again.
-                alone = way.ask.index if way.keep & self._mutating else -1
-                key = (first.index, -1 if enters else way.keep & _span(first), alone)
+                key = (first.index, -1 if enters else way.keep & _span(first))
                 waiting.setdefault(key, (first, []))[1].append(way)
         return at_once, list(waiting.values())
 
@@ -145,13 +147,19 @@ class Cutter:
 
     # Strands
 
-    def _spawn(self, block: Block, first: Node, ways: list[_Way]) -> ast.stmt:
+    def _spawn(self, block: Block, first: Node, ways: list[_Way]) -> list[ast.stmt]:
         """A strand for what follows a step; what only the next iteration of a loop around needs is not for it."""
         ways = [_Way(w.ask, w.keep & ((1 << _limit(block, w.ask)) - 1), w.carried) for w in ways]
+        known = len(self._strands)
         self._serial.append(0)
-        body = self._strand_body(block, first, ways)
-        self._serial.pop()
-        return self._strand(_without_continue(body))
+        try:
+            return [self._strand(_without_continue(self._strand_body(block, first, ways)))]
+        except _Conflict:
+            # Who changes objects has them for itself: the others must not see that, nor do it again.
+            del self._strands[known:]
+            return [line for way in ways for line in self._spawn(block, first, [way])]
+        finally:
+            self._serial.pop()
 
     def _strand_body(self, block: Block, first: Node, ways: list[_Way]) -> list[ast.stmt]:
         """Up to what is awaited first and through it; then what can be started, then the next to await."""
@@ -164,13 +172,15 @@ class Cutter:
         body = self._lines(block, keep & done, [])
         rest = [_Way(w.ask, w.keep & ~done, w.carried) for w in ways]
         at_once, waiting = self._parted(block, rest)
+        if self._planner.conflicts([_steps(at_once), *(_steps(group) for _, group in waiting)]):
+            raise _Conflict
         lines = self._lines(block, 0, at_once)
         returns = any(isinstance(node, ast.Return) for line in lines for node in ast.walk(line))
         if lines and returns and waiting:
             lines = [self._spawned_lines(lines)]
         body += [_in_ahead(line) for line in (self._own_names(lines) if waiting else lines)]
         for other_first, group in waiting[1:]:
-            body.append(_in_ahead(self._spawn(block, other_first, group)))
+            body += [_in_ahead(line) for line in self._spawn(block, other_first, group)]
         if waiting:
             body += self._strand_body(block, *waiting[0])
         return body
@@ -240,7 +250,7 @@ class Cutter:
         if inside and carried:
             return self._serial_block(block, inside, others, carried)
         at_once, waiting = self._parted(block, inside)
-        spawned = [self._spawn(block, first, group) for first, group in waiting]
+        spawned = [line for first, group in waiting for line in self._spawn(block, first, group)]
         return [*spawned, *self._lines(block, base, [*others, *at_once])]
 
     def _loop(self, node: Loop, base: int, ways: list[_Way]) -> ast.stmt:
@@ -263,7 +273,7 @@ class Cutter:
         inside = _range(block)
         along = [way for way in ways if not way.keep & self._asks & inside & ~carried]
         at_once, waiting = self._parted(block, [way for way in ways if way not in along])
-        spawned = [_in_ahead(self._spawn(block, first, group)) for first, group in waiting]
+        spawned = [_in_ahead(line) for first, group in waiting for line in self._spawn(block, first, group)]
         return [*spawned, *self._lines(block, carried, [*others, *along, *at_once])]
 
     def _started(self, node: Ask) -> ast.stmt:
@@ -303,6 +313,13 @@ def _range(block: Block) -> int:
         return 0
     first, last = block.nodes[0].index, block.nodes[-1].end
     return ((1 << (last - first)) - 1) << first
+
+
+def _steps(ways: list[_Way]) -> int:
+    steps = 0
+    for way in ways:
+        steps |= way.keep | 1 << way.ask.index
+    return steps
 
 
 def _divided(block: Block, ways: list[_Way]) -> tuple[list[_Way], list[_Way]]:
