@@ -11,7 +11,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECORDING ?= litter-mission
 
-.PHONY: help simulate test check train mixes bench clean
+FIRST ?= 0
+COUNT ?= 50000
+
+.PHONY: help simulate test check verify train mixes bench clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +31,9 @@ check: $(VENV)/.test  ## lint, types, the wall between the parts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
+
+verify: $(VENV)/.test  ## compile 50,000 generated programs and hold them against CPython; FIRST= and COUNT= say which
+	$(BIN)/python -m tests.codegen.generator --first $(FIRST) --count $(COUNT)
 
 train: $(VENV)/.train  ## train the demo models anew (about an hour on 2 cores)
 	YOLO_AUTOINSTALL=false $(BIN)/python -m dicem_simulators.training

@@ -9,18 +9,18 @@ from .dataflow import Graph
 from .dataflow.ahead import Start
 from .dataflow.cut import Cutter, NotCut
 from .dataflow.names import ahead_block
+from .layout import written
 from .lower.expand import expand
-from .types import CallSite, Diagnostic, Lowered, Plan
+from .types import CallSite, Diagnostic, Lowered, Placement, Plan
 
 
 def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
     """The source of the compiled program."""
     tree = lowered.tree
-    placed = {n: p.site for n, p in plan.placements.items()} if plan else {}
+    said = {number: _tags(placement) for number, placement in plan.placements.items()} if plan else {}
 
     def tags(site: CallSite) -> list[ast.keyword]:
-        where = placed.get(site.number)
-        return [ast.keyword("site", ast.Constant(where))] if where else []
+        return [ast.keyword(name, ast.Constant(value)) for name, value in said.get(site.number, {}).items()]
 
     names = _fresh_names(tree)
     variants = {helper.name: helper.variant for helper in graph.helpers.values()}
@@ -56,15 +56,28 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
             assert block.stmts is not None
             insertions.append((block.stmts, before, cut.inline))
             strands.append((shadow.function, cut.strands))
+        for window in shadow.windows:
+            ahead, inside = cutters[shadow.function].window(window)
+            outer, body = window.loop.block.stmts, window.loop.body.stmts
+            assert outer is not None
+            assert body is not None
+            insertions += [(outer, window.loop.anchor, ahead), (body, body[0], inside)]
     changed = bool(insertions)
-    expanded_tags: dict[int, dict[str, str]] = {n: {"site": s} for n, s in placed.items() if s}
     _insert(insertions)
     _insert_strands(tree, strands)
-    made = expand(lowered, expanded_tags)
+    made = expand(lowered, said)
     if changed:
         _insert_header(made)
     ast.fix_missing_locations(made)
-    return ast.unparse(made) + "\n"
+    return written(made, lowered.parsed)
+
+
+def _tags(placement: Placement) -> dict[str, str]:
+    """What a call says of where it runs, and of what is to be done when that is out of reach."""
+    said: dict[str, str] = {"site": placement.site} if placement.site else {}
+    if placement.when_away != "wait" and any(site != "edge" for _, site in placement.sites):
+        said["away"] = placement.when_away
+    return said
 
 
 def _insert(insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]]) -> None:

@@ -6,10 +6,18 @@ import ast
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dicem_shared.types import Site
+from dicem_shared.types import Site, WhenAway
 
 Severity = Literal["error", "warning", "note"]
 Form = Literal["method", "function", "call", "helper"]
+Objective = Literal["latency", "cost"]
+Image = Literal["frame", "crop", "none", "unknown"]
+"""what pixels a call looks at"""
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with all that a terminal would obey or not show written out."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True, order=True)
@@ -26,9 +34,9 @@ class Diagnostic:
     hint: str = ""
 
     def text(self, where: str) -> str:
-        """One line, `file:line:column: message`."""
-        kind = "" if self.severity == "error" else f"{self.severity}: "
-        return f"{where}:{self.line}:{self.column}: {kind}{self.message}" + (f". {self.hint}" if self.hint else "")
+        """One line, `file:line:column: kind: message`, whatever stands in the program."""
+        said = f"{self.message}. {self.hint}" if self.hint else self.message
+        return printable(f"{where}:{self.line}:{self.column}: {self.severity}: {said}")
 
 
 @dataclass
@@ -36,10 +44,27 @@ class Parsed:
     """Source that parses."""
 
     source: str
+    """without a byte-order mark, its lines ending in `\\n`"""
     tree: ast.Module
+    """as CPython 3.11 understands it, at most `parse.MAX_DEPTH` deep"""
     name: str
     where: str
     """the file's name, for messages"""
+    directives: dict[str, str] = field(default_factory=dict)
+    """what `# dicem: key=value` lines say; the compiled program says the same"""
+    lines: tuple[str, ...] = ()
+
+    def place(self, node: ast.AST) -> tuple[int, int]:
+        """Line and column of a node, both from 1; columns count characters."""
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        if not 0 < line <= len(self.lines):
+            return max(line, 1), column + 1
+        before = self.lines[line - 1].encode("utf-8", "surrogatepass")[:column]
+        return line, len(before.decode("utf-8", "ignore")) + 1
+
+    def say(self, node: ast.AST, severity: Severity, code: str, message: str, hint: str = "") -> Diagnostic:
+        """A diagnostic about a node."""
+        return Diagnostic(*self.place(node), severity, code, message, hint)
 
 
 @dataclass(frozen=True)
@@ -89,10 +114,14 @@ class CallNode:
     """the loops around it, outermost first, each by a name; within one, it is called once an element"""
     guarded: bool = False
     """an `if` decides whether it is made"""
-    image: Literal["frame", "crop", "none", "unknown"] = "unknown"
+    image: Image = "unknown"
     """what pixels it looks at"""
     image_key: str = ""
     """sites with the same key look at the same pixels, which travel once"""
+    image_loops: tuple[str, ...] | None = None
+    """those of `loops` in which the pixels are others on each trip; None: all of them (a "frame" is always the same)"""
+    said: Site | None = None
+    """where the program itself says that it runs"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +134,7 @@ class Alternative:
     bytes_up: float
     feasible: bool = True
     reason: str = ""
+    function: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,11 +143,21 @@ class Placement:
 
     number: int
     site: Site | None
-    """None: left to the vehicle, because which function it is turns out at run time only"""
+    """what the call is tagged with; a function that is not served there ignores it.  None: left to the vehicle, because
+    which function it is turns out at run time only, and they would have to be at different sites"""
     reason: str
-    when_away: Literal["wait", "edge", "fail"] = "wait"
+    when_away: WhenAway = "wait"
     """what to do while its site cannot be reached: keep the question, ask the equivalent one on board, or fail"""
+    away_reason: str = ""
     alternatives: tuple[Alternative, ...] = ()
+    """of each function that it may call"""
+    sites: tuple[tuple[str, Site | None], ...] = ()
+    """where each function that it may call runs"""
+    calls: float = 1.0
+    """how many are expected a frame"""
+    margin: float | None = None
+    """by how much the plan gets worse (seconds or dollars, as its objective) if this site alone is moved; None: it
+    cannot be moved, or there were too many to try"""
 
 
 @dataclass(frozen=True)
@@ -125,13 +165,21 @@ class Plan:
     """Which call runs where, with the reason for each, and what is expected of the whole."""
 
     placements: dict[int, Placement]
-    objective: Literal["latency", "cost"]
+    objective: Objective
     link: str
     edge_profile: str
     cloud_profile: str
     latency_s: float
     cost_usd: float
     bytes_up: float
+    proved: bool = True
+    """no plan is better, as far as the figures are right"""
+    gap: float = 0.0
+    """where it is not proved: the part of the objective by which another plan may be better at most"""
+    problems: tuple[str, ...] = ()
+    """what it does not keep to, and what it could not know"""
+    assumptions: tuple[str, ...] = ()
+    """where its figures come from"""
 
 
 @dataclass(frozen=True)
@@ -145,3 +193,5 @@ class CompiledProgram:
     diagnostics: tuple[Diagnostic, ...]
     stages: dict[str, str]
     """the printable form after each pass, by the pass's name"""
+    nodes: tuple[CallNode, ...] = ()
+    """the calls as dataflow found them"""

@@ -20,15 +20,14 @@ from dicem_shared.implementations import Implementation, Work
 from dicem_shared.observations import observe
 from dicem_shared.patches import Patch
 from dicem_shared.program import Program
-from dicem_shared.runner import Context, Failed, Finished, Interpreter, Outcome, ProgramCall, Run, Waiting
+from dicem_shared.runner import Context, Failed, Finished, Interpreter, Outcome, ProgramCall, Waiting
 from dicem_shared.transport import CallTransport, Traffic
-from dicem_shared.types import Answer, Box, Cost, Failure, Reply, Request, Site, Source
+from dicem_shared.types import Answer, Cost, Failure, Reply, Request, Site, Source, WhenAway
 
+from .asked import Asked, OnAnswer, Questions, Task, copy_of
 from .shipping import LoadedFrame, Shipper
 
 log = logging.getLogger(__name__)
-
-OnAnswer = Callable[[Answer], None]
 
 
 class Executor(Protocol):
@@ -50,27 +49,8 @@ class AgentConfig:
     reply_topic: str
     deadline_s: float = 30.0
     """from the frame's stamp; a call that is not answered by then fails"""
-
-
-@dataclass
-class _Task:
-    """One run on one frame, and what it took so far."""
-
-    frame: LoadedFrame
-    run: Run
-    on_answer: OnAnswer
-    started: Counter[str] = field(default_factory=Counter)
-    sites: set[Site] = field(default_factory=set)
-    cached: int = 0
-    up: int = 0
-    down: int = 0
-    cloud_s: float = 0.0
-    usd: float = 0.0
-    shipped: dict[Box, str] = field(default_factory=dict)
-    to_start: deque[ProgramCall] = field(default_factory=deque)
-    to_deliver: deque[tuple[int, Outcome]] = field(default_factory=deque)
-    in_step: bool = False
-    done: bool = False
+    away: Mapping[str, WhenAway] = field(default_factory=dict)
+    """what to do with a function's calls while the cloud cannot be reached, if the program does not say; else wait"""
 
 
 class Agent:
@@ -94,14 +74,28 @@ class Agent:
         self._queue: deque[tuple[Program, LoadedFrame, OnAnswer]] = deque()
         self._under_way = 0
         self._taking = False
+        self._questions = Questions()
+        self._there: list[Asked] = []
+        """what the other site was asked and has not answered"""
 
     def submit(self, program: Program, frame: LoadedFrame, on_answer: OnAnswer) -> None:
         """Run `program` on `frame`; `on_answer` comes once, perhaps before this returns.
 
-        Frames beyond what the interpreter runs at once wait for their turn.
+        Frames beyond what the interpreter runs at once wait for their turn.  What several programs ask of one frame is
+        asked once, as long as one of them is under way or waits.
         """
+        self._questions.begin(frame.info)
         self._queue.append((program, frame, on_answer))
         self._take()
+
+    def cloud_away(self) -> None:
+        """The cloud cannot be reached: what it was asked is done now as the plan says.  Harmless if said again."""
+        for asked in [a for a in self._there if not a.moved and a.wanted]:
+            if self._may_stand_in(asked.call):
+                asked.moved = True
+                self._begin(asked, self._local_site)
+            elif self._away(asked.call) == "fail":
+                self._end(asked, self._out_of_reach(asked.call))
 
     def _take(self) -> None:
         """Begin what waits, as far as there is room."""
@@ -115,13 +109,13 @@ class Agent:
                 run = self._interpreter.start(program, context)
                 self._under_way += 1
                 first = run.step.calls if isinstance(run.step, Waiting) else ()
-                self._proceed(_Task(frame, run, on_answer, to_start=deque(first)))
+                self._proceed(Task(frame, run, on_answer, to_start=deque(first)))
         finally:
             self._taking = False
 
     # One step of a run after the other: start what it asked for, hand it what has ended
 
-    def _proceed(self, task: _Task) -> None:
+    def _proceed(self, task: Task) -> None:
         task.in_step = True
         step = task.run.step
         while isinstance(step, Waiting) and (task.to_start or task.to_deliver):
@@ -134,60 +128,119 @@ class Agent:
         if not isinstance(step, Waiting):
             task.done = True
             self._under_way -= 1
-            self._shipper.forget(task.frame.info)
+            if self._questions.end(task.frame.info):
+                self._shipper.forget(task.frame.info)
             task.on_answer(self._answer(task, step))
             self._take()
 
-    def _settle(self, task: _Task, call: ProgramCall, outcome: Outcome) -> None:
-        if task.done:
-            return  # withdrawn: the program ended without it
+    def _settle(self, task: Task, call: ProgramCall, outcome: Outcome) -> None:
         if outcome.site is not None:
             task.sites.add(outcome.site)
         task.to_deliver.append((call.number, outcome))
         if not task.in_step:
             self._proceed(task)
 
-    def _start(self, task: _Task, call: ProgramCall) -> None:
-        task.started[call.function] += 1
-        site = call.site or self.config.placement.get(call.function) or self._default_site(call.function)
+    def _start(self, task: Task, call: ProgramCall) -> None:
+        site, moved = self._site(call)
+        pure = self._interpreter.registry.get(call.function).pure
+        asked, known = self._questions.ask(task, call, site, pure=pure)
+        if not known:
+            asked.moved = moved
+            task.started[call.function] += 1
+            self._begin(asked, site)
+        elif asked.outcome is not None:
+            task.shared[call.number] = call.function
+            self._settle(task, call, copy_of(asked.outcome))
+
+    def _begin(self, asked: Asked, site: Site) -> None:
         try:
             if site == self._local_site:
-                self._start_here(task, call)
+                self._start_here(asked)
             else:
-                self._start_there(task, call)
+                self._start_there(asked)
         except DicemError as cause:  # a frame that cannot be decoded, a crop that cannot be encoded, a full outbox
-            self._settle(task, call, Outcome(failure=failure_of(call.function, cause)))
+            self._end(asked, Outcome(failure=failure_of(asked.call.function, cause)))
 
-    def _default_site(self, function: str) -> Site:
-        return self._local_site if function in self._functions else "cloud"
+    def _end(self, asked: Asked, outcome: Outcome) -> None:
+        """The call has ended: tell all who wait for it."""
+        if asked.outcome is not None:
+            return  # the other site was quicker
+        if asked in self._there:
+            self._there.remove(asked)
+        if outcome.failure is not None:
+            self._questions.forget_failure(asked)
+        stood_in = asked.moved and outcome.site == self._local_site
+        for task, call, given in asked.deliver(outcome):
+            if stood_in:
+                task.stood_in.add(call.function)
+            if not task.done:  # it may have ended when the one before it was told
+                self._settle(task, call, given)
+
+    # Where
+
+    def _site(self, call: ProgramCall) -> tuple[Site, bool]:
+        """Where a call goes, as its program says, else the config, else here if it is served here; and whether it goes
+        here because the other site is out of reach.
+
+        An equivalent function that is not served where it should go is asked at the other site.
+        """
+        local, served = self._local_site, call.function in self._functions
+        site = call.site or self.config.placement.get(call.function) or (local if served else "cloud")
+        if site == local:
+            elsewhere = not served and self._transport is not None and self._is_equivalent(call)
+            return ("cloud" if elsewhere else site), False
+        if local == "cloud":
+            return (local if served and self._is_equivalent(call) else site), False
+        away = self._transport is None or not self._transport.reachable
+        return (local, True) if away and self._may_stand_in(call) else (site, False)
+
+    def _away(self, call: ProgramCall) -> WhenAway:
+        """What the plan says of a call whose site cannot be reached."""
+        return call.away or self.config.away.get(call.function, "wait")
+
+    def _may_stand_in(self, call: ProgramCall) -> bool:
+        return self._away(call) == "edge" and call.function in self._functions and self._is_equivalent(call)
+
+    def _is_equivalent(self, call: ProgramCall) -> bool:
+        return self._interpreter.registry.get(call.function).equivalent
+
+    @staticmethod
+    def _out_of_reach(call: ProgramCall) -> Outcome:
+        message = f"{call.function}: the cloud cannot be reached before the deadline"
+        return Outcome(failure=Failure(kind="TimeoutError", message=message))
 
     # Here
 
-    def _start_here(self, task: _Task, call: ProgramCall) -> None:
+    def _start_here(self, asked: Asked) -> None:
+        call, frame = asked.call, asked.payer.frame
         implementation = self._functions.get(call.function)
         if implementation is None:
             message = f"{call.function} is not served at the {self._local_site}"
-            self._settle(task, call, Outcome(failure=Failure(kind="RuntimeError", message=message)))
+            self._end(asked, Outcome(failure=Failure(kind="RuntimeError", message=message)))
             return
-        whole = task.frame.info.handle.box
+        whole = frame.info.handle.box
         work = Work(
-            params=local_params(implementation, call.params, task.frame),
-            whole_frame=lambda: open_patch(whole, task.frame),
+            params=local_params(implementation, call.params, frame),
+            whole_frame=lambda: open_patch(whole, frame),
         )
 
         def done(result: Any, seconds: float) -> None:
             if self._local_site == "cloud":
-                task.cloud_s += seconds
-            self._settle(task, call, outcome_of(implementation, work, result, self._local_site))
+                asked.payer.cloud_s += seconds
+            self._end(asked, outcome_of(implementation, work, result, self._local_site))
 
         self._executor.submit(implementation, work, done)
 
     # There
 
-    def _start_there(self, task: _Task, call: ProgramCall) -> None:
+    def _start_there(self, asked: Asked) -> None:
+        call, task = asked.call, asked.payer
         if self._transport is None:
             message = f"no way to the cloud, where {call.function} runs"
-            self._settle(task, call, Outcome(failure=Failure(kind="RuntimeError", message=message)))
+            self._end(asked, Outcome(failure=Failure(kind="RuntimeError", message=message)))
+            return
+        if not self._transport.reachable and self._away(call) == "fail":
+            self._end(asked, self._out_of_reach(call))
             return
         spec = self._interpreter.registry.get(call.function)
         request = Request(
@@ -202,26 +255,29 @@ class Agent:
             priority=call.priority,
             reply_topic=self.config.reply_topic,
         )
-        self._send(task, call, request)
+        self._send(asked, request)
+        self._there.append(asked)
         for blob in request.blobs:
             task.shipped[blob.source.box] = blob.blob
 
-    def _send(self, task: _Task, call: ProgramCall, request: Request) -> None:
+    def _send(self, asked: Asked, request: Request) -> None:
         def replied(reply: Reply, traffic: Traffic) -> None:
+            task = asked.payer
             task.up += traffic.up
             task.down += traffic.down
             task.cloud_s += reply.compute_s
             task.usd += reply.price_usd
             task.cached += reply.cached
-            outcome = self._checked(call, reply)
-            if reply.failure is not None and reply.failure.blob_missing and request.attempt == 1 and not task.done:
+            outcome = self._checked(asked.call, reply)
+            missing = reply.failure is not None and reply.failure.blob_missing is not None
+            if missing and request.attempt == 1 and asked.wanted:
                 try:
                     blobs = self._shipper.repack(task.frame, request.blobs)
-                    self._send(task, call, request.model_copy(update={"attempt": 2, "blobs": blobs}))
+                    self._send(asked, request.model_copy(update={"attempt": 2, "blobs": blobs}))
                     return
                 except DicemError as cause:
-                    outcome = Outcome(failure=failure_of(call.function, cause))
-            self._settle(task, call, outcome)
+                    outcome = Outcome(failure=failure_of(asked.call.function, cause))
+            self._end(asked, outcome)
 
         assert self._transport is not None
         self._transport.send(request, replied)
@@ -239,7 +295,7 @@ class Agent:
 
     # The answer
 
-    def _answer(self, task: _Task, step: Finished | Failed) -> Answer:
+    def _answer(self, task: Task, step: Finished | Failed) -> Answer:
         info, run = task.frame.info, task.run
         made = run.calls
         id_ = answer_id(
@@ -256,18 +312,29 @@ class Agent:
             program_id=run.program.id,
             status="final" if isinstance(step, Finished) else "failed",
             source=source_of(task.sites, task.cached, task.started.total(), self._local_site),
-            reason="" if isinstance(step, Finished) else str(step.error),
+            reason=stood_in(task) if isinstance(step, Finished) else str(step.error),
             t_utc=info.t_utc,
             t_unc_s=info.t_unc_s,
             clock_source=info.clock_source,
             value=step.value if isinstance(step, Finished) else None,
             printed=step.printed,
-            observations=observe(id_, info, made, run.outcomes, task.shipped),
+            observations=observe(id_, info, made, run.outcomes, task.shipped, reported=frozenset(task.shared)),
             latency_s=max(0.0, self._clock.utc() - info.t_utc),
             cost=Cost(
-                bytes_up=task.up, bytes_down=task.down, cloud_s=task.cloud_s, usd=task.usd, calls=dict(task.started)
+                bytes_up=task.up,
+                bytes_down=task.down,
+                cloud_s=task.cloud_s,
+                usd=task.usd,
+                calls=dict(task.started),
+                shared=dict(Counter(task.shared.values())),
             ),
         )
+
+
+def stood_in(task: Task) -> str:
+    """What an answer says where functions on board took the place of the cloud's."""
+    names = sorted(task.stood_in)
+    return f"the cloud was out of reach: {', '.join(names)} on board instead" if names else ""
 
 
 def source_of(sites: set[Site], cached: int, calls: int, local: Site) -> Source:

@@ -38,7 +38,7 @@ def edge(
 
     settings = load_edge_config(config)
     if program is not None:
-        settings = settings.model_copy(update={"program": program})
+        settings = settings.model_copy(update={"program": program, "programs": []})
     recording = open_recording(need(source, "recording", "recordings"))
     if notice := demo_notice([settings.detector.model]):
         typer.echo(notice, err=True)

@@ -14,7 +14,7 @@ from dicem_shared.implementations.yolov8 import DetectorConfig
 from dicem_shared.messages import MAX_MESSAGE_BYTES
 from dicem_shared.resources import need
 from dicem_shared.runner import RunLimits
-from dicem_shared.types import Id, Site
+from dicem_shared.types import Id, Site, WhenAway
 
 from .shipping import ShippingConfig
 
@@ -43,8 +43,12 @@ class EdgeConfig(Strict):
     detector: DetectorConfig
     program: str = "litter_best"
     """a program's name or path"""
+    programs: list[str] = []
+    """more of them, to run on every frame beside it; what several of them ask is asked once"""
     placement: dict[str, Site] = {}
     """where a function runs if the program does not say; else at the edge what is served here"""
+    away: dict[str, WhenAway] = {}
+    """what to do with a function's calls while the cloud cannot be reached, if the program does not say; else wait"""
     shipping: ShippingConfig = ShippingConfig()
     limits: EdgeLimits = EdgeLimits()
     answers: str = "answers.db"

@@ -93,8 +93,9 @@ class Daemon:
         self._stop = threading.Event()
         self.tally = Tally()
         self._under_way = 0
-        program = need(config.program, "program", "configs/programs", suffix=".py")
-        self.program: Program = load_program(program)
+        """answers that frames still owe us"""
+        paths = [need(name, "program", "configs/programs", suffix=".py") for name in (config.program, *config.programs)]
+        self.programs: list[Program] = list({p.id: p for p in map(load_program, paths)}.values())
 
     def stop(self) -> None:
         """End after the frames under way; may be called from a signal handler."""
@@ -142,6 +143,7 @@ class Daemon:
             survey=config.survey,
             vocabulary=functions.vocabulary,
             placement=config.placement,
+            away=config.away,
             reply_topic=uplink.reply_topic,
             deadline_s=config.limits.deadline_s,
         )
@@ -162,6 +164,8 @@ class Daemon:
             if now >= next_tick:
                 uplink.tick()
                 next_tick = now + TICK_S
+            if not uplink.reachable:
+                agent.cloud_away()
             if following is not None and self._stop.is_set():
                 following = None
             if following is not None and now >= following[0]:
@@ -188,10 +192,10 @@ class Daemon:
 
     def _offer(self, agent: Agent, frame: RecordedFrame, uplink: Uplink, store: AnswerStore) -> None:
         self.tally.frames += 1
-        if self._under_way >= self.config.limits.frames_waiting:
+        if self._under_way >= self.config.limits.frames_waiting * len(self.programs):
             self.tally.missed += 1
             return
-        self._under_way += 1
+        self._under_way += len(self.programs)
 
         def answered(answer: Answer) -> None:
             self._under_way -= 1
@@ -202,4 +206,6 @@ class Daemon:
             self._on_answer(answer)
 
         info = frame.info.model_copy(update={"t_utc": self._clock.utc(), "clock_source": "system", "t_unc_s": 0.0})
-        agent.submit(self.program, LoadedFrame(info, frame.data), answered)
+        loaded = LoadedFrame(info, frame.data)
+        for program in self.programs:
+            agent.submit(program, loaded, answered)

@@ -13,7 +13,11 @@ from dicem_shared.camera import Strict
 from dicem_shared.errors import ImageError
 from dicem_shared.ids import blob_id
 from dicem_shared.images import Pixels, Redactor
+from dicem_shared.messages import MAX_MESSAGE_BYTES
 from dicem_shared.types import Box, FrameInfo, Handle, ShippedBlob
+
+ENVELOPE_BYTES = 8_000
+"""Room for the rest of a request, most of it parameters."""
 
 
 @dataclass
@@ -87,15 +91,28 @@ class Shipper:
             self._sent.discard(self._encoded.pop(source)[0])
 
     def _source(self, handle: Handle, frame: FrameInfo) -> Handle:
-        """The part of the frame that is shipped for a patch."""
-        if self.config.whole_frames:
+        """The part of the frame that is shipped for a patch: itself, unless the cloud has the whole frame."""
+        if self.config.whole_frames or (self.config.once and self._has_gone(frame.handle)):
             return frame.handle
         return Handle(blob=frame.blob, box=self._with_context(handle.box, frame))
+
+    def _has_gone(self, source: Handle) -> bool:
+        return source in self._encoded and self._encoded[source][0] in self._sent
+
+    def _goes_as_it_is(self, frame: LoadedFrame, source: Handle) -> bool:
+        """Whether the camera's own bytes are sent: encoding them anew takes time and changes what is seen in them.
+
+        Not those that have no room in a message; encoded as crops are, they may have.
+        """
+        if self.redact is not None or source != frame.info.handle:
+            return False
+        small = len(frame.data) <= MAX_MESSAGE_BYTES - ENVELOPE_BYTES
+        return self.config.whole_frames or (small and images.probe(frame.data)[0] in ("jpeg", "webp"))
 
     def _encode(self, frame: LoadedFrame, source: Handle) -> tuple[str, bytes]:
         """Blob id and bytes of a part of the frame."""
         if source not in self._encoded:
-            if self.config.whole_frames and self.redact is None:
+            if self._goes_as_it_is(frame, source):
                 self._encoded[source] = (frame.info.blob, frame.data)
             else:
                 x, y, width, height = source.box

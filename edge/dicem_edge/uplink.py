@@ -58,6 +58,8 @@ class Uplink:
         self.reply_topic = topic(fleet, vehicle, "res", "agent")
         self._pending: dict[str, _Pending] = {}
         self._warned = False
+        self._nobody_until = -math.inf
+        """so long it is taken for granted that no cloud listens, after the broker said so"""
         self.refused = 0
         """answers that the broker would not take"""
         self._unsent: dict[str, tuple[Answer, int]] = {}
@@ -78,6 +80,11 @@ class Uplink:
     def is_up(self) -> bool:
         """Whether the broker is connected."""
         return self._connection.is_up
+
+    @property
+    def reachable(self) -> bool:
+        """See `dicem_shared.transport.CallTransport.reachable`."""
+        return self.is_up and self._clock.monotonic() >= self._nobody_until
 
     @property
     def unsent(self) -> int:
@@ -153,6 +160,7 @@ class Uplink:
                 log.warning("no cloud listens for %s; trying again until the deadline", entry.request.function)
                 self._warned = True
             entry.resend_at = self._clock.monotonic() + RETRY_S
+            self._nobody_until = self._clock.monotonic() + RESEND_S
 
     def _arrived(self, incoming: Incoming) -> None:
         try:
@@ -160,6 +168,7 @@ class Uplink:
         except MessageError as cause:
             log.warning("a reply was dropped: %s", cause)
             return
+        self._nobody_until = -math.inf
         entry = self._pending.get(reply.call_id)
         if entry is not None:  # else the second reply to a call that has ended
             self._end(entry, reply, len(incoming.payload))

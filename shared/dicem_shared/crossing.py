@@ -91,9 +91,22 @@ def output_of(snapshot: monty.MontyComplete) -> Any:
     try:
         return snapshot.output
     except (TypeError, ValueError):
-        raise ProgramError(
-            "the program returned something that cannot be stored", got="a set or dict of objects"
-        ) from None
+        raise _unreadable() from None
+
+
+def ended_with(snapshot: monty.FunctionSnapshot) -> Any:
+    """What a program with strands returned, as it hands it over.
+
+    :raises ProgramError: it cannot be read
+    """
+    arguments = arguments_of(snapshot)
+    if len(arguments) != 1:
+        raise _unreadable()
+    return arguments[0]
+
+
+def _unreadable() -> ProgramError:
+    return ProgramError("the program returned something that cannot be stored", got="a set or dict of objects")
 
 
 def with_handles(params: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@
     |-- ModelError             a model file that cannot be used
     |-- ProgramError           a program that cannot be run
     |   |-- ProgramSyntaxError     it does not parse, or uses what the interpreter lacks
+    |   |-- CompileError           the compiler refuses it; carries the diagnostics
     |   |-- ProgramLimitError      it went over a limit (time, memory, calls, output)
     |   `-- ProgramFailed          it raised
     |-- FunctionError          a call that failed
@@ -26,6 +27,9 @@ nothing else unless `--debug` is given.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 
 class DicemError(Exception):
@@ -70,6 +74,14 @@ class ProgramError(DicemError):
 
 class ProgramSyntaxError(ProgramError):
     """It does not parse, or it uses what the interpreter lacks."""
+
+
+class CompileError(ProgramError):
+    """The compiler refuses it: `diagnostics` says all (the compiler's `Diagnostic`s), `str` the first."""
+
+    def __init__(self, diagnostics: Iterable[Any], *, where: str) -> None:
+        self.diagnostics, self.where = tuple(diagnostics), where
+        super().__init__(self.diagnostics[0].text(where) if self.diagnostics else f"{where}: refused")
 
 
 class ProgramLimitError(ProgramError):

@@ -30,7 +30,7 @@ ImageParam = Annotated[
     Handle, WithJsonSchema({"type": "string", "format": "binary", "python_type": "PIL.Image.Image", "title": "Image"})
 ]
 """A parameter that takes a patch.  Programs hand over handles; people and HTTP clients hand over image bytes."""
-RESERVED = frozenset({"site", "at", "deadline_s", "priority"})
+RESERVED = frozenset({"site", "at", "deadline_s", "priority", "away"})
 """Keywords of `hermod.call` itself: no function may have a parameter of such a name."""
 
 

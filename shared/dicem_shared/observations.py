@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,12 +35,27 @@ class _Learned:
 
 
 def observe(
-    answer: str, frame: FrameInfo, calls: list[ProgramCall], outcomes: dict[int, Outcome], shipped: dict[Box, str]
+    answer: str,
+    frame: FrameInfo,
+    calls: list[ProgramCall],
+    outcomes: dict[int, Outcome],
+    shipped: dict[Box, str],
+    *,
+    reported: Collection[int] = (),
 ) -> tuple[Observation, ...]:
     """The observations of one run, nearest first, then from the top left.
 
-    `answer` is the answer's id, `shipped` says under which blob id a box was sent.
+    `answer` is the answer's id, `shipped` says under which blob id a box was sent.  Calls whose numbers are in
+    `reported` stand in another answer: they say more of what this run learned about, and make no observation alone.
     """
+    learned = _learn(calls, outcomes)
+    own = _learn([call for call in calls if call.number not in reported], outcomes) if reported else learned
+    found = [_observation(answer, frame, box, what, shipped.get(box)) for box, what in learned.items() if box in own]
+    return tuple(sorted(found, key=lambda o: (o.distance_m is None, o.distance_m or 0.0, o.bbox)))
+
+
+def _learn(calls: list[ProgramCall], outcomes: dict[int, Outcome]) -> dict[Box, _Learned]:
+    """What is known of each box."""
     learned: dict[Box, _Learned] = {}
     for call in calls:
         outcome = outcomes.get(call.number)
@@ -47,8 +63,7 @@ def observe(
             continue
         x, y, width, height = call.params["image"]["box"]
         _note(learned, (x, y, width, height), call, outcome)
-    found = [_observation(answer, frame, box, what, shipped.get(box)) for box, what in learned.items()]
-    return tuple(sorted(found, key=lambda o: (o.distance_m is None, o.distance_m or 0.0, o.bbox)))
+    return learned
 
 
 def _note(learned: dict[Box, _Learned], box: Box, call: ProgramCall, outcome: Outcome) -> None:

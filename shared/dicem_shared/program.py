@@ -76,9 +76,9 @@ def prepare(source: str, *, name: str = "program", where: str = "program") -> Pr
     directives = _directives(source, where)
     origin = directives.get("crop-origin", "bottom-left")
     entry = _entry(tree, where)
-    is_module = any(_calls(node, entry.name) for node in tree.body if not isinstance(node, _DEFINITIONS))
+    is_module = _runs_itself(tree, entry.name)
     resolved = _resolve_imports(source, tree, where)
-    call = "" if is_module else f"\n_returned({_call_of(entry, where)})\n"
+    call = "" if is_module else f"\n{_call_of(entry, where, strands='spawn' in source)}\n"
     return Program(
         name=directives.get("name", name),
         source=source,
@@ -139,8 +139,11 @@ def _entry(tree: ast.Module, where: str) -> Function:
     )  # fmt: skip
 
 
-def _call_of(entry: Function, where: str) -> str:
-    """The expression that calls the entry with what its parameter's name asks for."""
+def _call_of(entry: Function, where: str, *, strands: bool) -> str:
+    """The expression that calls the entry with what its parameter's name asks for, and checks what it returns.
+
+    `strands`: it may have some, so that it is run with room for them, which takes a little longer.
+    """
     arguments = entry.args
     required = len(arguments.args) - len(arguments.defaults)
     if (
@@ -163,11 +166,29 @@ def _call_of(entry: Function, where: str) -> str:
         given = '"frame"'
     else:
         given = "PILImage(_frame)"
-    return f"{'await ' if isinstance(entry, ast.AsyncFunctionDef) else ''}{entry.name}({given})"
+    if not isinstance(entry, ast.AsyncFunctionDef):
+        return f"_returned({entry.name}({given}))"
+    if strands:
+        return f"await hermod.run({entry.name}({given}), _returned)"
+    return f"_returned(await {entry.name}({given}))"
 
 
-def _calls(node: ast.AST, name: str) -> bool:
-    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(node))
+def _runs_itself(tree: ast.Module, entry: str) -> bool:
+    """Whether the program calls its entry when it is run, by itself or through functions of its own."""
+    functions = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    pending: list[ast.AST] = [node for node in tree.body if not isinstance(node, _DEFINITIONS)]
+    seen: set[str] = set()
+    while pending:
+        called = _called(pending.pop()) - seen
+        if entry in called:
+            return True
+        seen |= called
+        pending.extend(functions[name] for name in sorted(called & functions.keys()))
+    return False
+
+
+def _called(node: ast.AST) -> set[str]:
+    return {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
 
 
 def _resolve_imports(source: str, tree: ast.Module, where: str) -> str:

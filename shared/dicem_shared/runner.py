@@ -27,28 +27,32 @@ from pydantic import Field, ValidationError
 
 from .camera import Strict
 from .crossing import (
-    INT64,
     MAX_CROSSING_TOTAL,
     arguments_of,
+    ended_with,
     explain,
-    is_exception_name,
     output_of,
     plain_value,
     weigh,
     with_handles,
 )
-from .errors import ConfigError, InvalidCall, Overloaded, ProgramError, ProgramFailed, ProgramLimitError
-from .functions import Registry
+from .errors import ConfigError, InvalidCall, Overloaded, ProgramError, ProgramLimitError
+from .functions import FunctionSpec, Registry
+from .futures import Futures
 from .ids import call_id
 from .patches import check_handle
 from .program import Program
-from .types import Failure, FrameInfo, Handle, ModelId, Site
+from .sharing import NotAhead, SharedCalls
+from .types import Failure, FrameInfo, Handle, ModelId, Site, WhenAway
 
 log = logging.getLogger(__name__)
 
 HOST_MODULE: Final = "_hermod_host"
-HOST_FUNCTIONS: Final = ("call", "call_sync", "functions", "new_promise", "await_promise", "resolve", "reject")
-DEADLOCK: Final = "deadlock: only promises are pending"
+HOST_FUNCTIONS: Final = (
+    "call", "call_sync", "functions", "share_calls", "new_promise", "await_promise", "resolve", "reject",
+    "wait_at_door", "open_door", "end",
+)  # fmt: skip
+END: Final = f"{HOST_MODULE}.end"
 
 
 class RunLimits(Strict):
@@ -58,6 +62,7 @@ class RunLimits(Strict):
     """seconds of computing in the interpreter, waiting not counted"""
     memory_mb: Annotated[float, Field(ge=4, le=1024)] = 64.0
     calls: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """calls that the program's lines make; those started ahead of them that they never come to are as many at most"""
     output_kb: Annotated[float, Field(gt=0, le=10_000)] = 64.0
     """printed text and returned value, each"""
     recursion: Annotated[int, Field(ge=10, le=1000)] = 200
@@ -68,6 +73,16 @@ class RunLimits(Strict):
         """`output_kb` in bytes."""
         return int(self.output_kb * 1024)
 
+    @property
+    def tries_ahead(self) -> int:
+        """So often a program may try to start a call ahead, joined or not; then its ahead blocks do nothing more."""
+        return self.calls * 4
+
+    @property
+    def suspensions(self) -> int:
+        """Turns to the host: a call and its result, whether asked ahead or not, strands, promises."""
+        return self.calls * 16 + 100
+
 
 class CallOptions(Strict):
     """What a program may say of a call beside its parameters."""
@@ -76,6 +91,7 @@ class CallOptions(Strict):
     at: Annotated[str, Field(max_length=1000)] = ""
     deadline_s: Annotated[float, Field(gt=0)] | None = None
     priority: Annotated[int, Field(ge=0, le=9)] = 5
+    away: WhenAway | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,8 @@ class ProgramCall:
     at: str = ""
     deadline_s: float | None = None
     priority: int = 5
+    away: WhenAway | None = None
+    """what the plan says for when its site cannot be reached; None leaves it to the config"""
 
 
 @dataclass(frozen=True)
@@ -185,7 +203,7 @@ class Interpreter:
                 "max_feed_duration_secs": limits.cpu_s,
                 "max_memory": int(limits.memory_mb * 2**20),
                 "max_recursion_depth": limits.recursion,
-                "max_suspensions": limits.calls * 4 + 100,
+                "max_suspensions": limits.suspensions,
             },
             os_policy={
                 "datetime": datetime.fromtimestamp(context.frame.t_utc, tz=timezone.utc),
@@ -230,12 +248,10 @@ class Run:
         self.program, self.context = program, context
         self._session, self._registry, self._limits = session, registry, limits
         self._progress = _Progress()
-        self._by_monty_id: dict[int, int] = {}
-        self._promises: dict[int, int] = {}
-        self._settled_promises: dict[int, monty.ExternalSettledResult] = {}
-        self._promise_count = 0
-        self._crossed = 0
-        self._undelivered: dict[int, Outcome] = {}
+        self._shared = SharedCalls()
+        self._futures = Futures()
+        self._crossed = {False: 0, True: 0}
+        """bytes that the program's lines handed over, and its ahead blocks"""
         self._occurrences: Counter[str] = Counter()
         self._blocked: monty.FunctionSnapshot | monty.FutureSnapshot | None = None
         self._blocked_on: int | None = None
@@ -258,6 +274,11 @@ class Run:
         return frozenset(self._progress.calls.keys() - self._progress.outcomes.keys())
 
     @property
+    def surplus(self) -> frozenset[int]:
+        """The numbers of the calls that were started ahead and that no line of the program has come to so far."""
+        return frozenset(self._shared.untaken)
+
+    @property
     def log(self) -> list[Batch]:
         """The outcomes that `resume` was given, batch by batch: enough to replay the run."""
         return list(self._progress.log)
@@ -268,7 +289,7 @@ class Run:
         for number, outcome in outcomes:
             if number not in self._progress.outcomes:
                 self._progress.outcomes[number] = outcome
-                self._undelivered[number] = outcome
+                self._futures.call_ended(number, _settled(outcome))
         if isinstance(self.step, Waiting):
             self.step = self._guarded(self._deliver)
         return self.step
@@ -329,24 +350,29 @@ class Run:
         while True:
             match snapshot:
                 case monty.MontyComplete():
-                    value = plain_value(output_of(snapshot), self._limits, self.context.frame)
-                    return Finished(value, self._printed.output)
+                    return self._finished(output_of(snapshot))
                 case monty.NameLookupSnapshot():
                     snapshot = snapshot.resume()
                 case monty.FunctionSnapshot(is_os_function=True):
                     snapshot = snapshot.resume_auto()
+                case monty.FunctionSnapshot(function_name=function) if function == END:
+                    return self._finished(ended_with(snapshot))  # strands may be left
                 case monty.FunctionSnapshot():
                     answer = self._host_call(snapshot)
                     if answer is None:
                         return self._block(snapshot)
                     snapshot = snapshot.resume(answer)
                 case monty.FutureSnapshot():
-                    results = self._results_for(snapshot)
+                    results = self._futures.deliver(snapshot.pending_call_ids)
                     if not results and not self.pending:
-                        results = self._break_deadlock()
+                        results = self._futures.break_deadlock()
                     if not results:
                         return self._block(snapshot)
                     snapshot = snapshot.resume(results)
+
+    def _finished(self, returned: Any) -> Step:
+        """:raises ProgramError: what it returned cannot be stored"""
+        return Finished(plain_value(returned, self._limits, self.context.frame), self._printed.output)
 
     def _block(self, snapshot: monty.FunctionSnapshot | monty.FutureSnapshot) -> Step:
         self._blocked = snapshot
@@ -357,30 +383,10 @@ class Run:
         """Go on from where the program waits, if what it waits for is here."""
         snapshot = self._blocked
         if isinstance(snapshot, monty.FunctionSnapshot):
-            if self._blocked_on not in self._undelivered:
-                return Waiting(())
-            answer = _settled(self._undelivered.pop(self._blocked_on))
-            return self._advance(snapshot.resume(answer))
+            outcome = self._progress.outcomes.get(self._blocked_on or 0)
+            return Waiting(()) if outcome is None else self._advance(snapshot.resume(_settled(outcome)))
         assert isinstance(snapshot, monty.FutureSnapshot)
         return self._advance(snapshot)
-
-    def _results_for(self, snapshot: monty.FutureSnapshot) -> dict[int, monty.ExternalSettledResult]:
-        """What can be delivered of what the program awaits, in the order in which it arrived."""
-        waiting = {self._by_monty_id[i]: i for i in snapshot.pending_call_ids if i in self._by_monty_id}
-        results: dict[int, monty.ExternalSettledResult] = {}
-        for number in [n for n in self._undelivered if n in waiting]:
-            results[waiting[number]] = _settled(self._undelivered.pop(number))
-        for monty_id in snapshot.pending_call_ids:
-            if monty_id in self._settled_promises:
-                results[monty_id] = self._settled_promises.pop(monty_id)
-        return results
-
-    def _break_deadlock(self) -> dict[int, monty.ExternalSettledResult]:
-        """Nobody can supply what the program awaits: the oldest open promise fails.  The same rule as in CPython."""
-        if not self._promises:
-            raise ProgramFailed(DEADLOCK, exc_type="RuntimeError")
-        monty_id = self._promises.pop(min(self._promises))
-        return {monty_id: {"exc_type": "RuntimeError", "message": DEADLOCK}}
 
     # The host's side: what `_hermod_host` answers; None means that the program must wait.  A hostile program can call
     # it past `hermod`, so nothing about the arguments is taken for granted.
@@ -390,78 +396,98 @@ class Run:
         if module != HOST_MODULE:
             return {"exc_type": "NameError", "message": f"name '{snapshot.function_name}' is not defined"}
         arguments = arguments_of(snapshot)
-        self._crossed += weigh(arguments)
-        if self._crossed > MAX_CROSSING_TOTAL:
+        ahead = name == "call" and len(arguments) == 8 and arguments[-1] is True
+        self._crossed[ahead] += weigh(arguments)
+        if self._crossed[ahead] > MAX_CROSSING_TOTAL:
+            if ahead:
+                return {"exc_type": "RuntimeError", "message": "hermod.ahead: too much was handed over"}
             raise ProgramLimitError("the program hands too much to its host, call by call", limit="output_kb")
         match name, arguments:
             case "call" | "call_sync", (function, params, *options):
                 try:
-                    number = self._make_call(function, params, options)
+                    number = self._make_call(function, params, options, ahead=ahead)
                 except InvalidCall as cause:
-                    return {"exc_type": "ValueError", "message": str(cause)}
-                if name == "call_sync":
-                    self._blocked_on = number
-                    return None
-                self._by_monty_id[snapshot.call_id] = number
-                return {"future": ...}
+                    return _raised("RuntimeError" if isinstance(cause, NotAhead) else "ValueError", cause)
+                outcome = self._progress.outcomes.get(number)
+                end = None if outcome is None else _settled(outcome)
+                if name == "call":
+                    return self._futures.add(snapshot.call_id, number, end)
+                self._blocked_on = number
+                return end
             case "functions", ():
                 return {"return_value": [spec.resource() for spec in self._registry]}
-            case "new_promise", ():
-                self._promise_count += 1
-                return {"return_value": self._promise_count}
-            case "await_promise", (int() as number,) if 0 < number <= self._promise_count:
-                self._promises[number] = snapshot.call_id
-                return {"future": ...}
-            case "resolve", (int() as number, value) if abs(number) < INT64:
-                return self._settle_promise(number, {"return_value": value})
-            case "reject", (int() as number, str() as exc_type, str() as message) if abs(
-                number
-            ) < INT64 and is_exception_name(exc_type):
-                return self._settle_promise(number, {"exc_type": exc_type, "message": message})
-        return {"exc_type": "TypeError", "message": f"hermod.{name}: wrong arguments"}
+            case "share_calls", ():
+                self._shared.on = True
+                return {"return_value": self._limits.tries_ahead}
+        wrong = TypeError(f"hermod.{name}: wrong arguments")
+        return self._futures.answer(name, arguments, snapshot.call_id) or _raised("TypeError", wrong)
 
-    def _settle_promise(self, number: int, result: monty.ExternalSettledResult) -> monty.ExternalResult:
-        monty_id = self._promises.pop(number, None)
-        if monty_id is None:
-            return {"exc_type": "RuntimeError", "message": f"promise {number} is not open"}
-        self._settled_promises[monty_id] = result
-        return {"return_value": None}
-
-    def _make_call(self, name: Any, params: Any, options: Sequence[Any]) -> int:
-        """Check a call and note it; its number.
+    def _make_call(self, name: Any, params: Any, options: Sequence[Any], *, ahead: bool) -> int:
+        """Check a call and note it, or find the earlier one that it is; its number.
 
         :raises InvalidCall: unknown function, parameters or options that do not fit, a patch of another frame
         :raises ProgramLimitError: one call too many
+        :raises NotAhead: it was asked ahead, and is not pure or one too many
         """
-        if len(self._progress.calls) >= self._limits.calls:
-            raise ProgramLimitError(
-                f"{self.program.name}: too many calls on one frame", limit="calls",
-                expected=f"at most {self._limits.calls}", todo="Raise limits.program.calls in the config, or ask less.",
-            )  # fmt: skip
+        if ahead:
+            self._shared.check_ahead(self._registry, name)
         if not isinstance(name, str) or name not in self._registry:
             raise unknown_function(self._registry, name)
         said = _call_options(options)
         spec = self._registry.get(name)
-        checked = spec.check_params(with_handles(params))
-        for parameter in spec.image_parameters:
-            if checked.get(parameter) is not None:
-                check_handle(Handle.model_validate(checked[parameter]), self.context.frame)
-                box = [int(v) for v in checked[parameter]["box"]]
-                checked[parameter] = {"blob": checked[parameter]["blob"], "box": box}
+        checked = self._checked(spec, params)
+        key = self._shared.key(name, checked) if self._shared.on and spec.pure else None
+        joined = None if key is None else self._shared.find(key, self._failed)
+        if joined is None or (joined in self._shared.untaken and not ahead):
+            self._check_limit(ahead)
+        if joined is not None:
+            if not ahead:
+                self._shared.untaken.discard(joined)
+            return joined
         number = len(self._progress.calls) + 1
         call = ProgramCall(
             number=number,
             id=self._call_id(name, checked, said.at),
             function=name,
             params=checked,
-            site=said.site,
+            site=said.site if said.site in spec.sites else None,  # `find` learns late which function it is
             at=said.at,
             deadline_s=said.deadline_s,
             priority=said.priority,
+            away=said.away,
         )
         self._progress.calls[number] = call
         self._progress.new.append(call)
+        if key is not None:
+            self._shared.add(key, number, ahead=ahead)
         return number
+
+    def _checked(self, spec: FunctionSpec, params: Any) -> dict[str, Any]:
+        """:raises InvalidCall: parameters that do not fit, a patch of another frame"""
+        checked = spec.check_params(with_handles(params))
+        for parameter in spec.image_parameters:
+            if checked.get(parameter) is not None:
+                check_handle(Handle.model_validate(checked[parameter]), self.context.frame)
+                box = [int(v) for v in checked[parameter]["box"]]
+                checked[parameter] = {"blob": checked[parameter]["blob"], "box": box}
+        return checked
+
+    def _failed(self, number: int) -> bool:
+        outcome = self._progress.outcomes.get(number)
+        return outcome is not None and outcome.failure is not None
+
+    def _check_limit(self, ahead: bool) -> None:
+        """:raises ProgramLimitError: the program's lines made one call too many
+        :raises NotAhead: all calls that may be made have been made
+        """
+        made, limit = len(self._progress.calls), self._limits.calls
+        if ahead and made >= limit:
+            raise NotAhead("hermod.ahead: too many calls on one frame", expected=f"at most {limit}")
+        if not ahead and made - len(self._shared.untaken) >= limit:
+            raise ProgramLimitError(
+                f"{self.program.name}: too many calls on one frame", limit="calls",
+                expected=f"at most {limit}", todo="Raise limits.program.calls in the config, or ask less.",
+            )  # fmt: skip
 
     def _call_id(self, function: str, params: dict[str, Any], at: str) -> str:
         frame = self.context.frame
@@ -489,6 +515,10 @@ def unknown_function(registry: Registry, name: Any) -> InvalidCall:
     return InvalidCall("hermod.call: no such function")
 
 
+def _raised(kind: monty.ExcType, cause: Exception) -> monty.ExternalExceptionData:
+    return {"exc_type": kind, "message": str(cause)}
+
+
 def _settled(outcome: Outcome) -> monty.ExternalSettledResult:
     if outcome.failure is not None:
         return {"exc_type": outcome.failure.kind, "message": outcome.failure.message}
@@ -498,7 +528,7 @@ def _settled(outcome: Outcome) -> monty.ExternalSettledResult:
 def _call_options(said: Sequence[Any]) -> CallOptions:
     """:raises InvalidCall: they do not fit"""
     try:
-        named = dict(zip(("site", "at", "deadline_s", "priority"), said, strict=False))
+        named = dict(zip(("site", "at", "deadline_s", "priority", "away"), said, strict=False))
         return CallOptions.model_validate({k: v for k, v in named.items() if v is not None}, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

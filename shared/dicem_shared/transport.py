@@ -32,6 +32,10 @@ class CallTransport(Protocol):
     deadline, then it fails with a TimeoutError.
     """
 
+    @property
+    def reachable(self) -> bool:
+        """False while it is known that nobody would answer; what is sent all the same waits, as `send` promises."""
+
     def send(self, request: Request, on_reply: OnReply) -> None:
         """Take the request.
 

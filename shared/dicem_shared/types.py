@@ -18,6 +18,8 @@ SCHEMA_VERSION: Literal[1] = 1
 Site = Literal["edge", "cloud"]
 Status = Literal["final", "pending", "expired", "failed"]
 Source = Literal["edge", "cloud", "mixed", "cached"]
+WhenAway = Literal["wait", "edge", "fail"]
+"""What a call does while its site cannot be reached: wait, ask the equivalent function on board, or fail at once."""
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 """A fleet, vehicle, camera, program or client: what may stand in a topic."""
 BlobId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -202,6 +204,8 @@ class Cost(Strict):
     usd: NonNegativeFloat = 0.0
     calls: dict[str, int] = {}
     """function -> how many"""
+    shared: dict[str, int] = {}
+    """function -> how many more were answered by what another program asked of the same frame, and pays for"""
 
 
 class Answer(Strict):

@@ -14,8 +14,11 @@ deadline) or a ValueError (the parameters do not fit), and with nothing else.
 from __future__ import annotations
 
 from ._cpython import (
+    Ahead,
     Backend,
     Call,
+    again,
+    ahead,
     call,
     call_sync,
     connect,
@@ -23,6 +26,11 @@ from ._cpython import (
     promise,
     reject,
     resolve,
+    share_calls,
 )
+from ._strands import run, spawn
 
-__all__ = ["Backend", "Call", "call", "call_sync", "connect", "functions", "promise", "reject", "resolve"]
+__all__ = [
+    "Ahead", "Backend", "Call", "again", "ahead", "call", "call_sync", "connect", "functions", "promise", "reject",
+    "resolve", "run", "share_calls", "spawn",
+]  # fmt: skip

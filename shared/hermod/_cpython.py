@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import contextvars
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
 from functools import cached_property
 from typing import Any, Protocol
+
+from ._sharing import SharedCalls
 
 IDLE_PASSES = 1000
 """So often the event loop turns without a call under way before the promises that are awaited count as deadlocked."""
@@ -23,7 +25,7 @@ class Backend(Protocol):
     """Carries out calls."""
 
     def start(self, name: str, params: dict[str, Any], options: dict[str, Any]) -> Future[Any]:
-        """Start a call now.  `options` holds what was said of `site`, `at`, `deadline_s` and `priority`.
+        """Start a call now.  `options` holds what was said of `site`, `at`, `deadline_s`, `priority` and `away`.
 
         The future ends with a result of plain values, or a RuntimeError, TimeoutError or ValueError.
         """
@@ -47,6 +49,37 @@ class _World:
         self.awaiting_promise = 0
         self.idle = 0
         """turns of the event loop, times tasks that await a promise, since something was under way"""
+        self.shared: SharedCalls | None = None
+        self.blocks = 0
+        """ahead blocks around what runs now"""
+        self.running = False
+        """inside `run`"""
+        self.strands: set[asyncio.Task[None]] = set()
+
+    def start(self, name: str, params: dict[str, Any], options: dict[str, Any]) -> Future[Any]:
+        """The future of a call: a new one, or that of the earlier call that it is."""
+        ahead, shared = self.blocks > 0, self.shared
+        if shared is None:
+            return self._started(name, params, options)
+        pure = shared.is_pure(name)
+        if ahead and not pure:
+            raise RuntimeError("hermod.ahead: only pure functions can be called")
+        future = shared.join(name, params, ahead=ahead) if pure else None
+        if future is None:
+            future = self._started(name, params, options)
+            if pure:
+                shared.add(name, params, future, ahead=ahead)
+        return future
+
+    def _started(self, name: str, params: dict[str, Any], options: dict[str, Any]) -> Future[Any]:
+        future = self.backend.start(name, params, options)
+        self.under_way += 1
+
+        def ended(_: Future[Any]) -> None:
+            self.under_way -= 1
+
+        future.add_done_callback(ended)
+        return future
 
 
 _world: contextvars.ContextVar[_World] = contextvars.ContextVar("hermod_world")
@@ -64,8 +97,7 @@ class Call:
         else:
             self._world.awaiting += 1
             try:
-                # The shield: a task that is cancelled leaves the call to the others that await it.
-                yield from asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+                yield from self._ended().__await__()
             finally:
                 self._world.awaiting -= 1
         return self.result
@@ -74,6 +106,22 @@ class Call:
     def result(self) -> Any:
         """What the call ended with; blocks until then."""
         return copied(self._future.result())
+
+    def _ended(self) -> asyncio.Future[None]:
+        """Ends with the call.  It is this task's own: one that is cancelled leaves the call to those that await it."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def wake() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        def ended(_: Future[Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(wake)
+
+        self._future.add_done_callback(ended)
+        return waiter
 
     async def _promise_ended(self) -> None:
         """Where nobody can supply what is awaited, the oldest open promise fails."""
@@ -100,7 +148,11 @@ def connect(backend: Backend) -> Iterator[None]:
         _world.reset(token)
 
 
-def _connected() -> _World:
+def connected() -> _World:
+    """The world that the running program is in.
+
+    :raises RuntimeError: none
+    """
     try:
         return _world.get()
     except LookupError:
@@ -115,37 +167,79 @@ def call(
     at: str | None = None,
     deadline_s: float | None = None,
     priority: int | None = None,
+    away: str | None = None,
     **params: Any,
 ) -> Call:
     """Start a call of function `name` and go on.
 
     `site` ("edge" or "cloud") and `at` (call site and iteration) are what the compiler says of the call.
     """
-    world = _connected()
-    options = {"site": site, "at": at, "deadline_s": deadline_s, "priority": priority}
-    future = world.backend.start(name, plain(params), {k: v for k, v in options.items() if v is not None})
-    world.under_way += 1
-
-    def ended(_: Future[Any]) -> None:
-        world.under_way -= 1
-
-    future.add_done_callback(ended)
+    world = connected()
+    options = {"site": site, "at": at, "deadline_s": deadline_s, "priority": priority, "away": away}
+    if world.blocks and world.shared is None:
+        raise RuntimeError("hermod.ahead: calls are not shared, so nobody would find this one")
+    future = world.start(name, plain(params), {k: v for k, v in options.items() if v is not None})
     return Call(future, world)
 
 
 def call_sync(name: str, /, **params: Any) -> Any:
     """Call and wait; the form that the synchronous methods of `ImagePatch` use."""
+    if connected().blocks:
+        raise RuntimeError("hermod.ahead: a call that is waited for")
     return call(name, **params).result
 
 
 def functions() -> list[dict[str, Any]]:
     """The functions that may be called, as resources."""
-    return _connected().backend.functions()
+    return connected().backend.functions()
+
+
+def share_calls() -> None:
+    """From here on, a call of a pure function that asks what an earlier one asked is that call.
+
+    Each gives the program a copy of its own.  A call that failed is not joined, except by the first equal call outside
+    an ahead block after it was started in one: failures are never cached.
+    """
+    world = connected()
+    world.shared = world.shared or SharedCalls(world.backend.functions())
+
+
+class Ahead:
+    """A block whose calls are started and may be left alone; an exception ends the block and nothing else."""
+
+    def __init__(self, world: _World) -> None:
+        self._world = world
+
+    def __enter__(self) -> None:
+        self._world.blocks += 1
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> bool:
+        self._world.blocks -= 1
+        return isinstance(error, Exception)
+
+
+def ahead() -> Ahead:
+    """`with hermod.ahead():` starts calls that the program will make later; nothing in it may be awaited.
+
+    Inside, a call raises a RuntimeError, and so ends the block, before `share_calls()`, where the function is not pure,
+    and where it is waited for.
+    """
+    return Ahead(connected())
+
+
+def again(value: Iterable[Any]) -> Iterable[Any]:
+    """`value`, which can be walked more than once.
+
+    :raises TypeError: it is an iterator, or nothing that can be walked at all
+    """
+    if iter(value) is value:
+        raise TypeError(f"hermod.again: a {type(value).__name__} can be walked only once")
+    return value
 
 
 def promise() -> tuple[int, Call]:
     """A value that the program itself will supply: its id, and what to await."""
-    world = _connected()
+    world = connected()
     number, future = next(world.numbers), Future[Any]()
     world.promises[number] = future
     return number, Call(future, world, is_promise=True)
@@ -173,7 +267,7 @@ def reject(number: int, error: BaseException) -> None:
 
 
 def _close_promise(number: int) -> Future[Any]:
-    future = _connected().promises.pop(number, None)
+    future = connected().promises.pop(number, None)
     if future is None:
         raise RuntimeError(f"promise {number} is not open")
     return future

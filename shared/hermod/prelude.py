@@ -1,4 +1,4 @@
-"""The prelude, version 1: what every program finds defined before its first line.
+"""The prelude, version 2: what every program finds defined before its first line.
 
 This file runs in two interpreters: inside the sandbox, where its text is fed before the program, and in CPython, where
 it is an ordinary module.  It keeps to what both understand: no inheritance, no decorators on methods, no generators.
@@ -9,12 +9,13 @@ What lies outside is cut off, and the four say where the patch then really is, s
 Functions and handles have their origin at the top left; here is where y is flipped.
 
 Each remote method `m` comes in three forms: `m_start(...)` makes exactly one call and returns it, `m_finish(result)`
-turns the result into the method's value without any call, and `m(...)` is both in a row, synchronously.
+turns the result into the method's value without any call, and `m(...)` is both in a row, synchronously.  What
+`hermod.call` takes of `site`, `at`, `deadline_s` and `priority`, each `start` takes too.
 """
 
 import hermod
 
-PRELUDE_VERSION = 1
+PRELUDE_VERSION = 2
 _CROP_ORIGIN = "bottom-left"
 _VOCABULARY = []
 _FILES = {}
@@ -118,9 +119,9 @@ class ImagePatch:
             return ("yolov8", {"image": self.handle, "classes": [object_name]})
         return ("glip", {"image": self.handle, "object_name": object_name})
 
-    def find_start(self, object_name):
+    def find_start(self, object_name, **tags):
         name, params = self._find_call(object_name)
-        return hermod.call(name, **params)
+        return hermod.call(name, **params, **tags)
 
     def find_finish(self, result):
         boxes = result["objects"] if isinstance(result, dict) else result
@@ -147,8 +148,8 @@ class ImagePatch:
 
     # exists: whether there is one
 
-    def exists_start(self, object_name):
-        return self.find_start(object_name)
+    def exists_start(self, object_name, **tags):
+        return self.find_start(object_name, **tags)
 
     def exists_finish(self, result):
         return len(self.find_finish(result)) > 0
@@ -162,9 +163,9 @@ class ImagePatch:
     def _verify_property_call(self, object_name, property):
         return ("xvlm", {"image": self.handle, "object_name": object_name, "property": property})
 
-    def verify_property_start(self, object_name, property):
+    def verify_property_start(self, object_name, property, **tags):
         name, params = self._verify_property_call(object_name, property)
-        return hermod.call(name, **params)
+        return hermod.call(name, **params, **tags)
 
     def verify_property_finish(self, result):
         return result["result"]
@@ -179,9 +180,9 @@ class ImagePatch:
     def _best_text_match_call(self, option_list, prefix=None):
         return ("xvlm", {"image": self.handle, "object_name": prefix or "", "options": list(option_list)})
 
-    def best_text_match_start(self, option_list, prefix=None):
+    def best_text_match_start(self, option_list, prefix=None, **tags):
         name, params = self._best_text_match_call(option_list, prefix)
-        return hermod.call(name, **params)
+        return hermod.call(name, **params, **tags)
 
     def best_text_match_finish(self, result, option_list):
         scores = result["scores"]
@@ -197,9 +198,9 @@ class ImagePatch:
     def _simple_query_call(self, question=None):
         return ("blip2", {"image": self.handle, "query": question or "What is this?"})
 
-    def simple_query_start(self, question=None):
+    def simple_query_start(self, question=None, **tags):
         name, params = self._simple_query_call(question)
-        return hermod.call(name, **params)
+        return hermod.call(name, **params, **tags)
 
     def simple_query_finish(self, result):
         return result["output"]
@@ -211,8 +212,8 @@ class ImagePatch:
 
     # llm_query: a question of general knowledge
 
-    def llm_query_start(self, question, long_answer=True):
-        return llm_query_start(question, None, long_answer)
+    def llm_query_start(self, question, long_answer=True, **tags):
+        return llm_query_start(question, None, long_answer, **tags)
 
     def llm_query_finish(self, result):
         return llm_query_finish(result)
@@ -223,8 +224,8 @@ class ImagePatch:
 
     # compute_depth: how far away
 
-    def compute_depth_start(self):
-        return hermod.call("depth", image=self.handle)
+    def compute_depth_start(self, **tags):
+        return hermod.call("depth", image=self.handle, **tags)
 
     def compute_depth_finish(self, result):
         return result["depth"]
@@ -276,8 +277,8 @@ class VideoSegment:
         """Each frame in turn."""
         return iter([ImagePatch(frame) for frame in self.frames])
 
-    def select_answer_start(self, info, question, options=None):
-        return hermod.call("llm", prompt=_select_answer_prompt(info, question, options))
+    def select_answer_start(self, info, question, options=None, **tags):
+        return hermod.call("llm", prompt=_select_answer_prompt(info, question, options), **tags)
 
     def select_answer_finish(self, result, options=None):
         return _nearest_option(result["output"], options)
@@ -311,10 +312,10 @@ def _nearest_option(text, options):
     return options[0]
 
 
-def best_image_match_start(list_patches, content, return_index=False):
+def best_image_match_start(list_patches, content, return_index=False, **tags):
     """One call a patch."""
     texts = [content] if isinstance(content, str) else list(content)
-    return [hermod.call("xvlm", image=patch.handle, object_name="", options=texts) for patch in list_patches]
+    return [hermod.call("xvlm", image=p.handle, object_name="", options=texts, **tags) for p in list_patches]
 
 
 def best_image_match_finish(results, list_patches, return_index=False):
@@ -323,6 +324,18 @@ def best_image_match_finish(results, list_patches, return_index=False):
     sums = [sum(result["scores"]) for result in results]
     best = sums.index(max(sums))
     return best if return_index else list_patches[best]
+
+
+async def best_image_match_ask(list_patches, content, return_index=False, **tags):
+    """As `best_image_match`, but all calls start at once; needs `hermod.share_calls()` for that."""
+    texts = [content] if isinstance(content, str) else list(content)
+    with hermod.ahead():
+        for patch in hermod.again(list_patches):
+            hermod.call("xvlm", image=patch.handle, object_name="", options=texts, **tags)
+    results = []
+    for patch in list_patches:
+        results.append(await hermod.call("xvlm", image=patch.handle, object_name="", options=texts, **tags))
+    return best_image_match_finish(results, list_patches, return_index)
 
 
 def best_image_match(list_patches, content, return_index=False):
@@ -357,8 +370,8 @@ def _llm_prompt(query, context, long_answer):
     return prompt if long_answer else prompt + "\nAnswer in a few words."
 
 
-def llm_query_start(query, context=None, long_answer=True):
-    return hermod.call("llm", prompt=_llm_prompt(query, context, long_answer))
+def llm_query_start(query, context=None, long_answer=True, **tags):
+    return hermod.call("llm", prompt=_llm_prompt(query, context, long_answer), **tags)
 
 
 def llm_query_finish(result):
@@ -375,8 +388,8 @@ def _guesses_prompt(prompt, guess1, guess2):
     return "Question: " + prompt + "\nGuesses: " + "; ".join(guesses) + "\nAnswer with the better guess."
 
 
-def process_guesses_start(prompt, guess1=None, guess2=None):
-    return hermod.call("llm", prompt=_guesses_prompt(prompt, guess1, guess2))
+def process_guesses_start(prompt, guess1=None, guess2=None, **tags):
+    return hermod.call("llm", prompt=_guesses_prompt(prompt, guess1, guess2), **tags)
 
 
 def process_guesses_finish(result, guess1=None, guess2=None):

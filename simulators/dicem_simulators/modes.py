@@ -22,14 +22,16 @@ from dicem_edge.shipping import LoadedFrame, Shipper, ShippingConfig
 from dicem_shared import messages
 from dicem_shared.clock import VirtualClock
 from dicem_shared.implementations import Implementation
+from dicem_shared.links import Link
+from dicem_shared.profiles import DeviceProfile
 from dicem_shared.program import Program
 from dicem_shared.runner import Interpreter
 from dicem_shared.topics import topic
 from dicem_shared.transport import OnReply, Traffic
 from dicem_shared.types import Answer, Cost, Failure, Reply, Request, Site
 
-from .devices import DeviceProfile, SimulatedDevice
-from .links import Channel, Link
+from .devices import SimulatedDevice
+from .links import Channel
 
 Mode = Literal["cloud-only", "per-call", "split"]
 MODES: tuple[Mode, ...] = ("cloud-only", "per-call", "split")
@@ -92,10 +94,15 @@ class Mission:
             self.clock,
             local_site=local,
         )
+        for condition in world.link.conditions:
+            if not condition.carries:
+                self.clock.call_at(condition.t_s, self._agent.cloud_away)
 
     def _transport(self, gateway: Gateway) -> ModelledTransport:
-        encode_s = self.world.edge_profile.encode_s
-        return ModelledTransport(self.clock, gateway, self.up, self.down, self.cloud_device, encode_s)
+        world = self.world
+        return ModelledTransport(
+            self.clock, gateway, self.up, self.down, self.cloud_device, world.edge_profile.encode_s, world.link
+        )
 
     def offer(self, program: Program, frame: LoadedFrame) -> None:
         """Let the frame arrive at its stamp."""
@@ -173,9 +180,15 @@ class ModelledTransport:
         down: Channel,
         device: SimulatedDevice,
         encode_s: float,
+        link: Link,
     ) -> None:
         self._clock, self._gateway, self._up, self._down, self._device = clock, gateway, up, down, device
-        self._encode_s, self._encoder_free = encode_s, 0.0
+        self._encode_s, self._encoder_free, self._link = encode_s, 0.0, link
+
+    @property
+    def reachable(self) -> bool:
+        """See `dicem_shared.transport.CallTransport.reachable`."""
+        return self._link.at(self._clock.monotonic()).carries
 
     def send(self, request: Request, on_reply: OnReply) -> None:
         """See `dicem_shared.transport.CallTransport.send`."""
@@ -213,7 +226,7 @@ class ModelledTransport:
             nonlocal size_up
             size_up = self._up.send(len(data) + _mqtt(where, request.reply_topic), arrived)
 
-        crops = sum(blob.data is not None for blob in request.blobs)
+        crops = sum(blob.data is not None and blob.blob != request.frame.blob for blob in request.blobs)
         self._encoder_free = max(self._encoder_free, self._clock.monotonic()) + crops * self._encode_s
         self._clock.call_at(self._encoder_free, encoded)  # in order: what names pixels must not overtake them
         self._clock.call_at(request.deadline_utc - self._clock.utc() + self._clock.monotonic(), too_late)

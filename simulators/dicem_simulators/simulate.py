@@ -17,14 +17,14 @@ from dicem_shared.catalog import catalog
 from dicem_shared.clock import VirtualClock
 from dicem_shared.demo import demo_notice
 from dicem_shared.errors import ProgramError
+from dicem_shared.links import Link, load_link
+from dicem_shared.profiles import DeviceProfile, load_profile
 from dicem_shared.program import Program, load_program
 from dicem_shared.recording import RecordedFrame, Recording, open_recording
 from dicem_shared.resources import need
 from dicem_shared.runner import Interpreter
 from dicem_shared.types import Answer, Cost
 
-from .devices import DeviceProfile, load_profile
-from .links import Link, load_link
 from .modes import Mission, Mode, World
 from .scoring import summarise
 

@@ -109,6 +109,7 @@ class Cloud:
     refuse: Callable[[Request], DicemError | None] = lambda request: None
     lose: Callable[[Request], bool] = lambda request: False
     """says of a request that the cloud has forgotten the vehicle's blobs when it arrives"""
+    reachable: bool = True
 
     def __post_init__(self) -> None:
         self.store = MemoryBlobStore(self.clock)
@@ -173,7 +174,7 @@ class Vehicle:
     def agent(self, **how: Any) -> Agent:
         config = AgentConfig(
             vehicle="boat", survey="s", vocabulary=("litter", "can"), placement=self.settings.get("placement", {}),
-            reply_topic="dicem/v1/f/boat/res/agent", deadline_s=30,
+            reply_topic="dicem/v1/f/boat/res/agent", deadline_s=30, away=self.settings.get("away", {}),
         )  # fmt: skip
         transport = self.cloud if self.with_cloud else None
         return Agent(

@@ -77,7 +77,7 @@ def test_in_the_cloud_everything_is_local(vehicle: Any) -> None:
     ("call", "placement", "with_cloud", "message"),
     [
         ("'blip2', image=image, query='x'", {}, False, "no way to the cloud, where blip2 runs"),
-        ("'blip2', image=image, query='x', site='edge'", {}, True, "blip2 is not served at the edge"),
+        ("'blip2', image=image, query='x'", {"blip2": "edge"}, True, "blip2 is not served at the edge"),
         ("'llm', prompt='x'", {"llm": "edge"}, True, "llm is not served at the edge"),
     ],
 )
@@ -94,10 +94,11 @@ def test_thousands_of_calls_that_fail_at_once(vehicle: Any) -> None:
 failed = 0
 for _ in range(1500):
     try:
-        await hermod.call('llm', prompt='x', site='edge')
+        await hermod.call('llm', prompt='x')
     except RuntimeError:
         failed += 1
 return failed"""
+    vehicle.settings["placement"] = {"llm": "edge"}
     assert vehicle.answer(program(body)).value == 1500
 
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from dicem_edge.shipping import LoadedFrame, Shipper, ShippingConfig
 from dicem_shared import images
+from dicem_shared.blobs import MemoryBlobStore
+from dicem_shared.clock import VirtualClock
 from dicem_shared.errors import ImageError
 from dicem_shared.ids import blob_id
-from dicem_shared.patches import contains
-from dicem_shared.types import FrameInfo
+from dicem_shared.patches import PatchReader, contains
+from dicem_shared.types import FrameInfo, Handle
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
 DATA = images.encode(PIXELS, format="png")
@@ -139,6 +141,66 @@ def test_a_redacted_whole_frame_is_encoded_once_for_all_its_patches(frame: Loade
     assert (first[0].source, first[0].blob != INFO.blob) == (INFO.handle, True)
     assert first[0].data is not None
     assert images.decode(first[0].data).mean() < PIXELS.mean() * 0.6
+
+
+JPEG = images.encode(PIXELS, format="jpeg")
+PHOTO = LoadedFrame(INFO.model_copy(update={"blob": blob_id(JPEG)}), JPEG)
+WHOLE = params(0, 0, 64, 48, blob=PHOTO.info.blob)
+CROP = params(10, 20, 16, 8, blob=PHOTO.info.blob)
+
+
+def test_the_cameras_own_bytes_are_not_encoded_anew() -> None:
+    (blob,) = Shipper(ShippingConfig()).pack(PHOTO, WHOLE, ("image",))
+    assert (blob.blob, blob.data, blob.source) == (PHOTO.info.blob, JPEG, PHOTO.info.handle)
+
+
+def test_a_crop_of_a_frame_that_has_gone_is_named_only() -> None:
+    shipper = Shipper(ShippingConfig())
+    (before,) = shipper.pack(PHOTO, CROP, ("image",))
+    whole = shipper.pack(PHOTO, WHOLE, ("image",))
+    (packed,) = shipper.pack(PHOTO, CROP, ("image",))
+    assert packed == before  # packed is not sent
+    shipper.mark_sent(whole)
+    (after,) = shipper.pack(PHOTO, CROP, ("image",))
+    assert (after.blob, after.data, after.source) == (PHOTO.info.blob, None, PHOTO.info.handle)
+    (again,) = shipper.repack(PHOTO, (after,))
+    assert again.data == JPEG
+    shipper.forget(PHOTO.info)
+    (anew,) = shipper.pack(PHOTO, CROP, ("image",))
+    assert (anew.source.box, anew.data is not None) == ((10, 20, 16, 8), True)
+
+
+def test_the_gateway_cuts_the_crop_out_of_the_frame() -> None:
+    """What a model sees there is what it would see on board, to the pixel."""
+    store, shipper = MemoryBlobStore(VirtualClock()), Shipper(ShippingConfig())
+    for blob in (sent := shipper.pack(PHOTO, WHOLE, ("image",))):
+        assert blob.data is not None
+        store.put("v", blob.data)
+    shipper.mark_sent(sent)
+    named = shipper.pack(PHOTO, CROP, ("image",))
+    seen = PatchReader(store).read("v", Handle.model_validate(CROP["image"]), PHOTO.info, named)
+    assert np.array_equal(seen.pixels, PHOTO.pixels[20:28, 10:26])
+
+
+@pytest.mark.parametrize("config", [ShippingConfig(once=False), ShippingConfig()])
+def test_what_must_not_leave_does_not_leave_with_the_whole_frame(config: ShippingConfig) -> None:
+    shipper = Shipper(config, redact=lambda pixels: pixels // 2)
+    whole = shipper.pack(PHOTO, WHOLE, ("image",))
+    shipper.mark_sent(whole)
+    assert whole[0].blob != PHOTO.info.blob
+    (crop,) = shipper.pack(PHOTO, CROP, ("image",))
+    assert (crop.source == PHOTO.info.handle) is config.once
+
+
+def test_a_frame_that_fills_a_message_is_encoded_as_crops_are() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (400, 600, 3), dtype=np.uint8)
+    large = images.encode(pixels, format="jpeg", quality=100)
+    info = FrameInfo(camera="bow", sequence=1, t_utc=0.0, blob=blob_id(large), width=600, height=400)
+    (blob,) = Shipper(ShippingConfig(quality=30)).pack(
+        LoadedFrame(info, large), params(0, 0, 600, 400, blob=info.blob), ("image",)
+    )
+    assert blob.data is not None
+    assert (blob.blob != info.blob, len(blob.data) < len(large)) == (True, True)
 
 
 # The redactor

@@ -9,7 +9,7 @@ import inspect
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ import hermod
 import hermod.prelude
 from dicem_shared.catalog import catalog
 from dicem_shared.errors import InvalidCall, ProgramFailed
+from dicem_shared.functions import Registry
 from dicem_shared.patches import check_handle
 from dicem_shared.program import Program, prepare
 from dicem_shared.runner import (
@@ -45,6 +46,10 @@ settings.load_profile("dicem")
 FRAME = FrameInfo(camera="bow", sequence=7, t_utc=1_700_000_000.0, blob="ab" * 32, width=120, height=80)
 Answer = Callable[[str, dict[str, Any]], Any]
 """What a function gives for parameters: a result, or an exception."""
+Wave = list[tuple[str, dict[str, Any]]]
+"""Calls, each function and parameters."""
+Pick = Callable[[Wave], int]
+"""Which of the pending calls ends next."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class Desk:
     frame = FRAME
     handle = FRAME.handle.model_dump(mode="json")
 
-    def __init__(self) -> None:
+    def __init__(self, registry: Registry | None = None) -> None:
+        self.registry = registry or catalog()
         self._open: dict[RunLimits, Interpreter] = {}
         self._stack = contextlib.ExitStack()
 
@@ -97,7 +103,7 @@ class Desk:
     def interpreter(self, limits: RunLimits | None = None) -> Interpreter:
         key = limits or RunLimits()
         if key not in self._open:
-            self._open[key] = self._stack.enter_context(Interpreter(catalog(), key))
+            self._open[key] = self._stack.enter_context(Interpreter(self.registry, key))
         return self._open[key]
 
     def start(
@@ -106,6 +112,32 @@ class Desk:
     ) -> Run:  # fmt: skip
         program = source if isinstance(source, Program) else prepare(source, name="p")
         return self.interpreter(limits).start(program, Context(vehicle, frame, vocabulary))
+
+    def waves(
+        self, source: str, pick: Pick, new_answer: Callable[[], Answer] = lambda: echo
+    ) -> tuple[Told, list[Wave]]:
+        """How a program ends, and which calls it makes between one result and the next; the same in both.
+
+        `new_answer` gives each interpreter functions of its own, for answers that change with time.
+        """
+        run, answer = self.start(source), new_answer()
+        waves: list[Wave] = []
+        step = run.step
+        while isinstance(step, Waiting):
+            waves.append([(call.function, call.params) for call in step.calls])
+            pending = sorted(run.pending)
+            asked = [(run.calls[number - 1].function, run.calls[number - 1].params) for number in pending]
+            number = pending[pick(asked)]
+            step = run.resume([(number, outcome_of(answer(*asked[pending.index(number)])))])
+        inside, replayed = self._told(run, step), self.start(source)
+        assert self._told(replayed, replayed.replay(run.log)) == inside
+        assert (replayed.calls, replayed.surplus) == (run.calls, run.surplus)
+        backend = Patient(new_answer(), pick, self.registry)
+        outside = self.cpython_on(backend, source, beside=backend.turn)
+        assert replace(inside, calls=()) == replace(outside, calls=())
+        # Where one result ends the program and wakes a strand too, whether that still asks is nobody's business.
+        assert [sorted(wave, key=repr) for wave in waves] == [sorted(wave, key=repr) for wave in backend.waves[:-1]]
+        return inside, waves
 
     @staticmethod
     def drive(run: Run, answer: Answer = echo, pick: Callable[[frozenset[int]], int] = min) -> Step:
@@ -131,7 +163,10 @@ class Desk:
 
     def sandboxed(self, source: str, answer: Answer = echo, *, vocabulary: tuple[str, ...] = ()) -> Told:
         run = self.start(source, vocabulary=vocabulary)
-        step = self.drive(run, answer)
+        return self._told(run, self.drive(run, answer))
+
+    @staticmethod
+    def _told(run: Run, step: Step) -> Told:
         error = None
         if isinstance(step, Failed):
             assert isinstance(step.error, ProgramFailed), step.error
@@ -141,8 +176,18 @@ class Desk:
 
     def cpython(self, source: str, answer: Answer = echo, *, vocabulary: tuple[str, ...] = ()) -> Told:
         """The same text that the sandbox is fed, in CPython with `hermod.prelude` as it is imported."""
+        return self.cpython_on(Backend(answer, self.registry), source, vocabulary=vocabulary)
+
+    def cpython_on(
+        self,
+        backend: Backend,
+        source: str,
+        *,
+        vocabulary: tuple[str, ...] = (),
+        beside: Callable[[], None] | None = None,
+    ) -> Told:
+        """`beside` is called in the event loop when it begins, to end the calls of a backend that does not itself."""
         program = prepare(source, name="p")
-        backend = Backend(answer)
         tree = ast.parse(program.runnable)
         last = tree.body[-1]
         assert isinstance(last, ast.Expr)
@@ -158,7 +203,7 @@ class Desk:
             try:
                 awaitable = eval(code, space)
                 if inspect.iscoroutine(awaitable):
-                    asyncio.run(awaitable)
+                    asyncio.run(_with(awaitable, beside))
                 value = shown(space["_value"])
             except Exception as raised:
                 error = (type(raised).__name__, str(raised))
@@ -175,9 +220,9 @@ class Desk:
 class Backend:
     """Carries out calls of CPython's `hermod` at once, and checks them as the runner does."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, registry: Registry | None = None) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self._answer, self._registry = answer, catalog()
+        self._answer, self._registry = answer, registry or catalog()
 
     def start(self, name: str, params: dict[str, Any], options: dict[str, Any]) -> Future[Any]:
         if name not in self._registry:
@@ -193,15 +238,54 @@ class Backend:
             raise ValueError(str(cause)) from None
         self.calls.append((name, checked))
         future: Future[Any] = Future()
-        value = self._answer(name, checked)
+        self.end(future, name, checked)
+        return future
+
+    def end(self, future: Future[Any], name: str, params: dict[str, Any]) -> None:
+        """Give a call its answer: at once."""
+        value = self._answer(name, params)
         if isinstance(value, Exception):
             future.set_exception(value)
         else:
             future.set_result(value)
-        return future
 
     def functions(self) -> list[dict[str, Any]]:
         return [spec.resource() for spec in self._registry]
+
+
+class Patient(Backend):
+    """Ends one call after the other, the one that `pick` chooses, each when the program can do nothing without it."""
+
+    TURNS = 25
+    """of the event loop without a new call, until the program counts as waiting; a strand takes a few to begin"""
+
+    def __init__(self, answer: Answer, pick: Pick, registry: Registry | None = None) -> None:
+        super().__init__(answer, registry)
+        self.waves: list[Wave] = [[]]
+        self._pending: list[tuple[tuple[str, dict[str, Any]], Future[Any]]] = []
+        self._pick, self._idle = pick, 0
+
+    def end(self, future: Future[Any], name: str, params: dict[str, Any]) -> None:
+        self._pending.append(((name, params), future))
+        self.waves[-1].append((name, params))
+        self._idle = 0
+
+    def turn(self) -> None:
+        """Look after each turn of the event loop."""
+        self._idle += 1
+        if self._idle > self.TURNS and self._pending:
+            index = self._pick([asked for asked, _ in self._pending])
+            (name, params), future = self._pending.pop(index)
+            self.waves.append([])
+            self._idle = 0
+            super().end(future, name, params)
+        asyncio.get_running_loop().call_soon(self.turn)
+
+
+async def _with(awaitable: Any, beside: Callable[[], None] | None) -> Any:
+    if beside is not None:
+        beside()
+    return await awaitable
 
 
 def shown(value: Any) -> Any:

@@ -70,6 +70,8 @@ FAILING = [
     *[(f"the module {name}", f"import {name}", "ModuleNotFoundError", f"No module named '{name}'")
       for name in ("statistics", "string", "numpy", "torch", "cv2", "requests", "subprocess", "socket")],
     ("a part of PIL that the shim has not", "import PIL.ImageDraw", "ModuleNotFoundError", "PIL"),
+    ("an exception about something else than one text", "raise ValueError(5)", "RuntimeError",
+     "exceptions can only be called with zero or one string argument"),
     ("files", "return open('/etc/passwd').read()", "PermissionError", "/etc/passwd"),
 ]  # fmt: skip
 

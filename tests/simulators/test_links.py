@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicem_shared.clock import VirtualClock
-from dicem_simulators.links import HEADER_BYTES, SEGMENT_BYTES, Channel, Condition, Link, load_link
+from dicem_shared.links import HEADER_BYTES, SEGMENT_BYTES, Condition, Link, load_link
+from dicem_simulators.links import Channel
 
 
 def steady(up_kbps: float = 1000, rtt_ms: float = 100, loss: float = 0.0) -> Link:

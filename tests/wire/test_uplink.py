@@ -141,6 +141,22 @@ def test_no_worker_means_a_timeout(broker: Broker, vehicle: Vehicle) -> None:
     assert failure.kind == "TimeoutError"
 
 
+def test_who_is_out_of_reach(broker: Broker, vehicle: Vehicle) -> None:
+    """Without a worker the broker tells; after a cut the connection does."""
+    assert vehicle.uplink.reachable
+    vehicle.send(vehicle.request("anybody?"))
+    vehicle.work_until(lambda: not vehicle.uplink.reachable)
+    assert vehicle.uplink.is_up
+    clock = SystemClock()
+    worker = Worker(BrokerConfig(port=broker.port), Gateway({"llm": Echo()}, MemoryBlobStore(clock), clock))
+    worker.start()
+    vehicle.work_until(lambda: len(vehicle.replies) == 1)
+    assert vehicle.uplink.reachable
+    worker.stop()
+    broker.stop()
+    vehicle.work_until(lambda: not vehicle.uplink.reachable)
+
+
 def test_no_broker_is_one_clear_line() -> None:
     boat = Vehicle(Broker("mosquitto", Path("unused"), free_port()))
     with pytest.raises(BrokerError, match=r"no MQTT broker at 127\.0\.0\.1:\d+ .*mosquitto"):

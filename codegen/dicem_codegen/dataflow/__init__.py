@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dicem_shared.functions import Registry
+from dicem_shared.types import Site
 
 from ..lower.kinds import Kinds, infer
-from ..types import CallNode, CallSite, Diagnostic, Lowered
+from ..pixels import Pixels
+from ..types import CallNode, Diagnostic, Image, Lowered
 from .ahead import Planner, Start
 from .build import Builder
 from .helpers import Helper, candidates, is_quiet
@@ -18,6 +20,7 @@ from .needs import find_needs
 from .objects import Objects
 from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, pure_functions
 from .serial import notes
+from .speculate import Window, windows
 
 _PLAIN_KINDS = frozenset({"patch", "str", "number", "bool", "none", "image", "video"})
 
@@ -35,6 +38,7 @@ class Shadow:
     """names whose values can be walked any number of times"""
     starts: list[Start]
     planner: Planner
+    windows: list[Window] = field(default_factory=list)
 
 
 @dataclass
@@ -67,9 +71,16 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
     asking = [(f, o) for f, o in _functions(lowered.tree) if any(isinstance(n, ast.Await) for n in ast.walk(f))]
     helpers = candidates(lowered.tree, asking, lowered.entry)
     shadows = _settled(asking, helpers, lambda f, o, h: _shadow(f, o, lowered, facts, kinds, pure, h), facts)
-    nodes = [node for shadow in shadows for node in _call_nodes(shadow)]
+    if speculate > 0 and not {"iter", "zip", "range"} & (facts.constants | facts.variables | facts.functions.keys()):
+        for shadow in shadows:
+            shadow.windows = windows(shadow.planner, speculate / len(shadows))
+    pixels = Pixels(lowered.tree, lowered.entry)
+    nodes = [node for shadow in shadows for node in _call_nodes(shadow, pixels)]
     nodes.sort(key=lambda node: node.site.number)
     diagnostics = [note for shadow in shadows for note in notes(shadow.planner)]
+    for window in (window for shadow in shadows for window in shadow.windows):
+        said = f"calls for the next {window.width} elements are started before it is sure that the loop comes to them"
+        diagnostics.append(Diagnostic(window.loop.anchor.lineno, 1, "note", "speculation", said))
     return Graph(tuple(nodes), shadows, diagnostics, helpers)
 
 
@@ -177,7 +188,7 @@ def _scope_names(function: Function) -> frozenset[str]:
     return frozenset(names | {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)})
 
 
-def _call_nodes(shadow: Shadow) -> list[CallNode]:
+def _call_nodes(shadow: Shadow, pixels: Pixels) -> list[CallNode]:
     nodes = []
     for step in shadow.planner.order:
         if isinstance(step, Ask) and step.site is not None and not step.common and step.site.form != "helper":
@@ -189,19 +200,24 @@ def _call_nodes(shadow: Shadow) -> list[CallNode]:
                 else:
                     guarded = True
                 around = around.block.parent
-            image, key = _image_of(step.site, step)
-            nodes.append(CallNode(step.site, after, tuple(reversed(loops)), guarded, image, key))  # type: ignore[arg-type]
+            looked_at, said = _image_of(step), _said_site(step)
+            nothing: tuple[Image, str] = ("none", "")
+            image, key = nothing if looked_at is None else pixels.of(looked_at, shadow.function)
+            nodes.append(CallNode(step.site, after, tuple(reversed(loops)), guarded, image, key, said=said))
     return nodes
 
 
-def _image_of(site: CallSite, step: Ask) -> tuple[str, str]:
-    """What pixels a call looks at, as far as the text tells."""
-    call = step.call
-    if site.form == "method" and isinstance(call.func, ast.Attribute):
-        if site.name in ("llm_query", "select_answer"):
-            return "none", ""
-        return "unknown", ast.unparse(call.func.value)
-    for keyword in call.keywords:
-        if keyword.arg == "image":
-            return "unknown", ast.unparse(keyword.value)
-    return "none", ""
+def _image_of(step: Ask) -> ast.expr | None:
+    """The expression that says which pixels a call looks at; None: at none."""
+    assert step.site is not None
+    if step.site.form == "method" and isinstance(step.call.func, ast.Attribute):
+        return None if step.site.name in ("llm_query", "select_answer") else step.call.func.value
+    return next((keyword.value for keyword in step.call.keywords if keyword.arg == "image"), None)
+
+
+def _said_site(step: Ask) -> Site | None:
+    """Where the program itself says that a call runs."""
+    for keyword in step.call.keywords:
+        if keyword.arg == "site" and isinstance(keyword.value, ast.Constant):
+            return "edge" if keyword.value.value == "edge" else "cloud"
+    return None

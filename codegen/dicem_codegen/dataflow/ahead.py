@@ -93,7 +93,7 @@ class Planner:
     def conflicts(self, groups: list[int]) -> bool:
         """Whether sets of steps that run side by side, after a common way, change things that others of them see."""
         for number, steps in enumerate(groups):
-            for node in self._nodes(steps & self.mutating):
+            for node in self.nodes(steps & self.mutating):
                 for loc in node.mutates:
                     others = self._touching(loc) | self._makers(loc)
                     if not steps & self._makers(loc) and any(
@@ -115,6 +115,12 @@ class Planner:
         """Whether nothing that stands after a step is started before it."""
         return bool(self._opaque >> node.index & 1)
 
+    def needed_in(self, loop: Loop, ask: Ask) -> int | None:
+        """What a call needs within one iteration of a loop; None if something of it is pinned."""
+        inside = _range(loop.body)
+        needed = self._closure[ask.index] & inside
+        return None if needed & self._pinned or self._opaque & inside else needed
+
     def why_serial(self, loop: Loop, ask: Ask) -> Node | None:
         """The step because of which the iterations of a loop wait for each other; None if they do not."""
         carried = self._carried_of(loop, ask)
@@ -122,21 +128,21 @@ class Planner:
         if carried is None:
             reasons = self._closure[ask.index] & inside & self._pinned or self._opaque & inside
             if reasons:
-                return next(self._nodes(reasons))
+                return next(self.nodes(reasons))
             steps = [
-                s for n in self._nodes(self._closure[ask.index] & inside) for s, around in n.needs if around is loop
+                s for n in self.nodes(self._closure[ask.index] & inside) for s, around in n.needs if around is loop
             ]
             return steps[0] if steps else loop
         if not carried & self.asks:
             return None
-        steps = [n for n in self._nodes(carried) if isinstance(n, Exit)] or [
-            n for n in self._nodes(carried) if not isinstance(n, Ask)
+        steps = [n for n in self.nodes(carried) if isinstance(n, Exit)] or [
+            n for n in self.nodes(carried) if not isinstance(n, Ask)
         ]
         return steps[0] if steps else loop
 
     def waits_of(self, ask: Ask) -> list[Ask]:
         """The asks whose results it needs directly: no other ask stands between."""
-        return [n for n in self._nodes(self._direct[ask.index]) if isinstance(n, Ask) and not n.common and n is not ask]
+        return [n for n in self.nodes(self._direct[ask.index]) if isinstance(n, Ask) and not n.common and n is not ask]
 
     # Sets of steps are integers, a bit for each index.
 
@@ -204,7 +210,8 @@ class Planner:
                 return region.parent
         return None
 
-    def _nodes(self, bits: int) -> Iterator[Node]:
+    def nodes(self, bits: int) -> Iterator[Node]:
+        """The steps of a set."""
         while bits:
             low = bits & -bits
             yield self.order[low.bit_length() - 1]
@@ -258,7 +265,7 @@ class Planner:
         for _, node in path[level:-1]:
             if isinstance(node, Loop):
                 carried |= self._carried_of(node, ask) or 0
-        for node in self._nodes(carried):
+        for node in self.nodes(carried):
             bits |= self._view[node.index]
         return bits, carried
 
@@ -271,7 +278,7 @@ class Planner:
         if needed & self._pinned or self._opaque & inside:
             return None
         carried = 0
-        pending: list[Node] = [*self._nodes(needed), loop]
+        pending: list[Node] = [*self.nodes(needed), loop]
         while pending:
             node = pending.pop()
             for source, around in node.needs:
@@ -280,9 +287,9 @@ class Planner:
                     if own & self._pinned or self._hidden_in(source, ask):
                         return None
                     carried |= own
-                    pending.extend(self._nodes(own))
+                    pending.extend(self.nodes(own))
         extra = needed & self.asks & ~carried & ~(1 << ask.index)
-        if extra and any(step.mutates for step in self._nodes(carried)):
+        if extra and any(step.mutates for step in self.nodes(carried)):
             return None
         return carried
 
@@ -397,11 +404,11 @@ class Planner:
         changing = start.keep & self.mutating
         if not changing:
             return start
-        changed = {loc for node in self._nodes(changing) for loc in node.mutates}
+        changed = {loc for node in self.nodes(changing) for loc in node.mutates}
         touching = 0
         for loc in changed:
             touching |= self._touching(loc)
-        pending = [*self._nodes(start.keep & touching), start.ask]
+        pending = [*self.nodes(start.keep & touching), start.ask]
         while pending:
             node = pending.pop()
             bound = {("name", "")}

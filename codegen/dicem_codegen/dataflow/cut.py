@@ -19,6 +19,7 @@ from .helpers import Helper
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node
 from .names import ahead_block, bound_in, exposed_names, renamed, walked_names
 from .purity import Function
+from .speculate import Window
 
 Tags = Callable[[CallSite], list[ast.keyword]]
 AHEAD = "ahead"
@@ -95,6 +96,29 @@ class Cutter:
             arguments.kw_defaults.append(None)
         made = _function(helper.variant, arguments, [ahead_block(body)] if body else [ast.Pass()])
         return Cut([], [*self._strands, made])
+
+    def window(self, window: Window) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """What stands before a loop, and at the top of its body, to look a few elements ahead."""
+        loop = window.loop
+        soon, number = self._name("_soon"), self._name("_n")
+        body = _without_blocks(self._lines(loop.body, 0, [_Way(ask, keep, 0) for ask, keep in window.asks.items()]))
+
+        def next_ones(count: int) -> ast.stmt:
+            made = ast.For(copy.deepcopy(loop.target), ast.Constant(0), copy.deepcopy(body), [])
+            (own,) = self._own_names([made])
+            assert isinstance(own, ast.For)
+            own.target = ast.Tuple([ast.Name(number, ast.Store()), own.target], ast.Store())
+            own.iter = _call("zip", _call("range", ast.Constant(count)), ast.Name(soon, ast.Load()))
+            return own
+
+        walked = [ast.Expr(copy.deepcopy(loop.iter))]
+        guards: list[ast.stmt] = [
+            ast.Expr(_hermod("again", ast.Name(name, ast.Load())))
+            for name in exposed_names(walked)
+            if name in self._local and not self._walks_again(name)
+        ]
+        begin = ast.Assign([ast.Name(soon, ast.Store())], _call("iter", copy.deepcopy(loop.iter)))
+        return [*guards, begin, next_ones(window.width)], [next_ones(1)]
 
     def _drop_arguments(self, inline: list[ast.stmt], unbound: frozenset[str]) -> None:
         """Names that nothing has bound yet are the strand's own."""
@@ -344,6 +368,10 @@ def _span(node: Node) -> int:
 
 def _hermod(name: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(ast.Attribute(ast.Name("hermod", ast.Load()), name, ast.Load()), list(arguments), [])
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
 
 
 def _in_ahead(line: ast.stmt) -> ast.stmt:

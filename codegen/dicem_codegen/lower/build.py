@@ -1,0 +1,220 @@
+"""Small pieces of tree, with the places of what they stand for."""
+
+from __future__ import annotations
+
+import ast
+from typing import TypeVar
+
+from .scopes import Fresh, bound_names
+
+Node = TypeVar("Node", bound=ast.AST)
+
+HELPERS = {
+    "settled": """
+async def {name}(value):
+    return await value if {type}(value).__name__ == 'coroutine' else value
+""",
+    "round": """
+def {name}(number, digits):
+    if {isinstance}(number, {float}) and {isinstance}(digits, {int}) and 0 <= digits < 300:
+        return {float}(f'{{number:.{{digits}}f}}')
+    return {round}(number, digits)
+""",
+    "callable": """
+def {name}(value):
+    kinds = ('function', 'method', 'builtin_function_or_method', 'type')
+    return {type}(value).__name__ in kinds or {hasattr}(value, '__call__')
+""",
+    "is_integer": """
+def {name}(number):
+    return number - number == 0 and number == {int}(number)
+""",
+    "caught": """
+async def {name}(job):
+    try:
+        return await job
+    except {Exception} as error:
+        return error
+""",
+    "unseen": """
+def {name}(*values, sep=' ', end='\\n', flush=False):
+    for value in values:
+        {str}(value)
+""",
+    "enumerate": """
+class {name}:
+    def __init__(self, source, start=0):
+        self.source = {iter}(source)
+        self.count = start - 1
+    def __iter__(self):
+        return self
+    def __next__(self):
+        value = {next}(self.source)
+        self.count += 1
+        return (self.count, value)
+""",
+    "zip": """
+class {name}:
+    def __init__(self, *sources):
+        self.sources = [{iter}(source) for source in sources]
+    def __iter__(self):
+        return self
+    def __next__(self):
+        if not self.sources:
+            raise {StopIteration}
+        return {tuple}([{next}(source) for source in self.sources])
+""",
+    "map": """
+class {name}:
+    def __init__(self, function, *sources):
+        self.function = function
+        self.sources = [{iter}(source) for source in sources]
+    def __iter__(self):
+        return self
+    def __next__(self):
+        function = self.function
+        return function(*[{next}(source) for source in self.sources])
+""",
+    "filter": """
+class {name}:
+    def __init__(self, function, source):
+        self.function = function
+        self.source = {iter}(source)
+    def __iter__(self):
+        return self
+    def __next__(self):
+        function = self.function
+        while True:
+            value = {next}(self.source)
+            if value if function is None else function(value):
+                return value
+""",
+    "reversed": """
+class {name}:
+    def __init__(self, items):
+        self.items = items
+        self.at = {len}(items)
+    def __iter__(self):
+        return self
+    def __next__(self):
+        self.at -= 1
+        if not 0 <= self.at < {len}(self.items):
+            self.at = 0
+            raise {StopIteration}
+        return self.items[self.at]
+""",
+    "delete": """
+def {name}(holder, key):
+    if {isinstance}(holder, {list}):
+        if not -{len}(holder) <= key < {len}(holder):
+            raise {IndexError}('list assignment index out of range')
+        holder.pop(key)
+    elif {isinstance}(holder, {dict}):
+        holder.pop(key)
+    elif {hasattr}(holder, '__delitem__'):
+        holder.__delitem__(key)
+    else:
+        raise {TypeError}(f"'{{{type}(holder).__name__}}' object doesn't support item deletion")
+""",
+}
+"""functions that a lowered program brings along, by name"""
+
+
+def located(node: Node, like: ast.AST) -> Node:
+    """`node`, standing where `like` stands, with all of its parts that stand nowhere yet."""
+    for part in ast.walk(node):
+        if "lineno" in part._attributes and not hasattr(part, "lineno"):
+            ast.copy_location(part, like)
+    return node
+
+
+def name_of(name: str, like: ast.AST | None = None) -> ast.Name:
+    """A name that is read."""
+    node = ast.Name(name, ast.Load())
+    return located(node, like) if like is not None else node
+
+
+def await_of(value: ast.expr, like: ast.AST) -> ast.Await:
+    """`await value`."""
+    return located(ast.Await(value), like)
+
+
+def is_repeatable(node: ast.expr) -> bool:
+    """Whether evaluating it twice in a row is like once: names, their attributes, and items of them."""
+    match node:
+        case ast.Name() | ast.Constant():
+            return True
+        case ast.Attribute(value=inner):
+            return is_repeatable(inner)
+        case ast.Subscript(value=inner, slice=index):
+            return is_repeatable(inner) and is_repeatable(index)
+        case ast.UnaryOp(operand=ast.Constant()):
+            return True
+    return False
+
+
+class Words:
+    """Names that the passes write: the language's own, which a program may have given another meaning, and new ones."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.fresh = Fresh(tree)
+        self._shadowed = bound_names(tree) & shadowing(tree)
+        self._aliases: dict[str, str] = {}
+        self._helpers: dict[str, str] = {}
+
+    def name(self, word: str) -> ast.Name:
+        """A builtin or a word of the prelude, by another name where the program uses this one for something else."""
+        if word not in self._shadowed:
+            return name_of(word)
+        if word not in self._aliases:
+            self._aliases[word] = self.fresh.word(word)
+        return name_of(self._aliases[word])
+
+    def helper(self, name: str) -> str:
+        """The name of a function of `HELPERS`, which is then defined at the top."""
+        if name not in self._helpers:
+            self._helpers[name] = self.fresh.word(name)
+        return self._helpers[name]
+
+    def preamble(self) -> list[ast.stmt]:
+        """What must stand at the top of the program."""
+        text = [HELPERS[key].format_map(_Spelling(self, name)) for key, name in self._helpers.items()]
+        aliases = [
+            f"import {word} as {alias}" if word in ("asyncio", "hermod") else f"{alias} = {word}"
+            for word, alias in self._aliases.items()
+        ]
+        made = ast.parse("\n".join([*aliases, *text])).body
+        return [located(ast.increment_lineno(statement, -statement.lineno + 1), statement) for statement in made]
+
+
+class _Spelling(dict[str, str]):
+    """How a helper's words are spelt in this program."""
+
+    def __init__(self, words: Words, name: str) -> None:
+        super().__init__(name=name)
+        self._words = words
+
+    def __missing__(self, word: str) -> str:
+        return self._words.name(word).id
+
+
+def shadowing(tree: ast.Module) -> set[str]:
+    """The names that the program itself binds somewhere."""
+    bound = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(ctx=ast.Store() | ast.Del()):
+                bound.add(node.id)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                bound.add(node.name)
+            case ast.arg():
+                bound.add(node.arg)
+            case ast.alias(name="asyncio" | "hermod", asname=None):
+                pass  # the very same
+            case ast.alias():
+                bound.add(node.asname or node.name.split(".")[0])
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                bound.add(name)
+            case ast.MatchMapping(rest=str(name)):
+                bound.add(name)
+    return bound

@@ -1,0 +1,295 @@
+"""Takes expressions apart that the runner's language cannot hold: into statements before their statement.
+
+An expression that is evaluated once and before anything else in its statement that matters becomes statements before
+it.  Elsewhere it becomes a nested function, which is called where the expression stood.  What is to become of which
+expression is said by planners (`lazy`, `keys`); here is how it is put in place.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .build import Words, located, name_of
+from .colour import Colours
+from .kinds import Kinds
+from .loops import Names, moved_names, reads
+from .order import Inertness, is_first, parts
+from .scopes import Scope, own_nodes
+
+MAX_STEPS = 20_000
+
+
+@dataclass
+class Plan:
+    """What becomes of an expression."""
+
+    stem: str
+    """for the name of the result or of the function"""
+    inline: Callable[[str], list[ast.stmt]] | None
+    """the statements that assign the result to the name; None if there must be a function"""
+    body: Callable[[], list[ast.stmt]] | None
+    """the statements of a function that returns the result; None if there must be none"""
+    result: Callable[[str], ast.expr] = name_of
+    """what stands in the place of the expression after the inline statements"""
+    arguments: list[tuple[str, ast.expr]] = field(default_factory=list)
+    """what the function is given, and by what names"""
+
+
+@dataclass
+class Place:
+    """Where an expression stands."""
+
+    scope: Scope
+    """the innermost scope, of a comprehension perhaps"""
+    function: Scope
+    """the function whose body it is"""
+    parent: ast.AST
+    statement: ast.stmt
+
+
+Replacement = ast.expr | Plan
+
+
+class Planner(Protocol):
+    """Says what becomes of expressions and statements."""
+
+    def expression(self, node: ast.expr, place: Place) -> Replacement | None:
+        """What to do with an expression; None leaves it.
+
+        :raises CompileError: it cannot be said
+        """
+
+    def statement(self, node: ast.stmt, function: Scope) -> list[ast.stmt] | None:
+        """What to write for a statement; None leaves it."""
+
+
+class Unfolding:
+    """One walk over a module."""
+
+    def __init__(self, tree: ast.Module, colours: Colours, words: Words) -> None:
+        self.tree, self.colours, self.words = tree, colours, words
+        self.names = Names(colours.kinds.scopes, tree, words.fresh)
+        self.planners: list[Planner] = []
+        self.attributes_set = frozenset(
+            n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
+        )
+        self._function = colours.kinds.scopes.module
+        self._sure: set[str] = set()
+        self._steps = 0
+        self._unsure = _unsure_names(tree)
+        self.inert = Inertness(colours.kinds, self._is_sure, self.attributes_set)
+
+    @property
+    def kinds(self) -> Kinds:
+        """What expressions can be."""
+        return self.colours.kinds
+
+    def run(self) -> None:
+        """Rewrite the module in place."""
+        self.tree.body = self.block(self.tree.body, set())
+
+    def _is_sure(self, node: ast.Name) -> bool:
+        here = self.kinds.scopes.of.get(node)
+        holder = here.where(node.id) if here is not None else None
+        if here is not None and holder is None:
+            return True  # a builtin or a word of the prelude
+        return node.id in self._sure and node.id not in self._unsure
+
+    # Statements
+
+    def block(self, statements: list[ast.stmt], sure: set[str]) -> list[ast.stmt]:
+        """Rewrite statements in a row; `sure`: names that are bound before them for certain."""
+        outer, self._sure = self._sure, set(sure)
+        done: list[ast.stmt] = []
+        for statement in statements:
+            for made in self._statement(statement):
+                done.append(made)
+            self._sure |= _binds(statement)
+        self._sure = outer
+        return done
+
+    def _statement(self, statement: ast.stmt) -> Iterator[ast.stmt]:
+        self._steps += 1
+        assert self._steps < MAX_STEPS, "unfolding does not end"
+        for planner in self.planners:
+            made = planner.statement(statement, self._function)
+            if made is not None:
+                for part in made:
+                    yield from self._statement(part)
+                    self._sure |= _binds(part)
+                return
+        while True:
+            found = self._next(statement)
+            if found is None:
+                break
+            node, replacement, place = found
+            if isinstance(replacement, ast.expr):
+                replace(statement, node, replacement)
+                continue
+            for part in self._put(statement, node, replacement, place):
+                yield from self._statement(part)
+                self._sure |= _binds(part)
+        self._inner_blocks(statement)
+        yield statement
+
+    def _put(self, statement: ast.stmt, node: ast.expr, plan: Plan, place: Place) -> list[ast.stmt]:
+        """Put a plan in place; the statements that must come before."""
+        if plan.inline is not None and (plan.body is None or is_first(statement, node, self.inert)):
+            name = self.words.fresh(plan.stem)
+            before = plan.inline(name)
+            made = plan.result(name)
+            if made is not node:
+                replace(statement, node, located(made, node))
+            self._sure.add(name)
+            return [located(part, node) for part in before]
+        assert plan.body is not None
+        return [self._as_function(statement, node, plan, place)]
+
+    def _as_function(self, statement: ast.stmt, node: ast.expr, plan: Plan, place: Place) -> ast.stmt:
+        name = self.words.fresh(plan.stem)
+        body = plan.body() if plan.body is not None else []
+        around = moved_names(place.scope, self._function)
+        given = {argument for argument, _ in plan.arguments}
+        wanted = sorted((around & set().union(*[reads(part) for part in body])) - given)
+        parameters = [*wanted, *[argument for argument, _ in plan.arguments]]
+        values = [*[name_of(w) for w in wanted], *[value for _, value in plan.arguments]]
+        outer = _rebound_outside(body)
+        for name_outside in sorted(outer):
+            is_global = self._function.where(name_outside) in (self._function.module, None)
+            body = [(ast.Global if is_global else ast.Nonlocal)([name_outside]), *body]
+        arguments = ast.arguments([], [ast.arg(p) for p in parameters], None, [], [], None, [])
+        definition = ast.FunctionDef(name, arguments, body, [], None)
+        call = ast.Call(name_of(name), values, [])
+        replace(statement, node, located(call, node))
+        return located(definition, node)
+
+    def _inner_blocks(self, statement: ast.stmt) -> None:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            self._definition(statement)
+            return
+        inside = set(self._sure)
+        if isinstance(statement, (ast.For, ast.AsyncFor)):
+            inside |= {n.id for n in ast.walk(statement.target) if isinstance(n, ast.Name)}
+        if isinstance(statement, ast.ClassDef):
+            outer, self._function = self._function, self.kinds.scopes.inside.get(statement, self._function)
+            statement.body = self.block(statement.body, set())
+            self._function = outer
+            return
+        for name in ("body", "orelse", "finalbody"):
+            inner = getattr(statement, name, None)
+            if isinstance(inner, list) and inner:
+                setattr(statement, name, self.block(inner, inside if name == "body" else self._sure))
+        for handler in getattr(statement, "handlers", []):
+            handler.body = self.block(handler.body, self._sure)
+        for case in getattr(statement, "cases", []):
+            case.body = self.block(case.body, self._sure)
+
+    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        outer, sure, unsure = self._function, self._sure, self._unsure
+        self._function = self.kinds.scopes.inside.get(node, outer)
+        arguments = node.args
+        names = {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
+        node.body = self.block(node.body, names)
+        self._function, self._sure, self._unsure = outer, sure, unsure
+
+    # Expressions
+
+    def _next(self, statement: ast.stmt) -> tuple[ast.expr, Replacement, Place] | None:
+        """The first expression of the statement, outer ones first, for which there is a plan."""
+        for root in expressions(statement):
+            for node, parent, scope in self._walk(root, statement, self._function):
+                for planner in self.planners:
+                    place = Place(scope, self._function, parent, statement)
+                    replacement = planner.expression(node, place)
+                    if replacement is not None:
+                        return node, replacement, place
+        return None
+
+    def _walk(self, node: ast.expr, parent: ast.AST, scope: Scope) -> Iterator[tuple[ast.expr, ast.AST, Scope]]:
+        yield node, parent, scope
+        inner = self.kinds.scopes.inside.get(node, scope)
+        always, sometimes = parts(node)
+        for part in always:
+            yield from self._walk(part, node, scope)
+        for part in sometimes:
+            yield from self._walk(part, node, inner)
+
+
+def expressions(statement: ast.stmt) -> list[ast.expr]:
+    """The expressions of a statement that are not those of statements in it."""
+    found: list[ast.expr] = []
+    for child in ast.iter_child_nodes(statement):
+        if isinstance(child, ast.expr):
+            found.append(child)
+        elif isinstance(child, ast.withitem):
+            found.append(child.context_expr)
+        elif isinstance(child, ast.ExceptHandler) and child.type is not None:
+            found.append(child.type)
+        elif isinstance(child, ast.match_case) and child.guard is not None:
+            found.append(child.guard)
+        elif isinstance(child, ast.arguments):
+            found += [*child.defaults, *[d for d in child.kw_defaults if d is not None]]
+        elif isinstance(child, ast.keyword):
+            found.append(child.value)
+    if isinstance(statement, ast.Assign):
+        return [statement.value, *statement.targets]
+    return found
+
+
+def replace(statement: ast.AST, old: ast.expr, new: ast.expr) -> bool:
+    """Put `new` where `old` stands; False if it is not in there."""
+    for name, value in ast.iter_fields(statement):
+        if value is old:
+            setattr(statement, name, new)
+            return True
+        if isinstance(value, list):
+            for position, part in enumerate(value):
+                if part is old:
+                    value[position] = new
+                    return True
+                if isinstance(part, ast.AST) and not isinstance(part, ast.stmt) and replace(part, old, new):
+                    return True
+        elif isinstance(value, ast.AST) and replace(value, old, new):
+            return True
+    return False
+
+
+def _binds(statement: ast.stmt) -> set[str]:
+    """Names that are bound for certain once a statement has been left at its end."""
+    targets: list[ast.expr] = []
+    match statement:
+        case ast.Assign():
+            targets = statement.targets
+        case ast.AnnAssign(value=ast.expr(), target=target) | ast.AugAssign(target=target):
+            targets = [target]
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {statement.name}
+        case ast.Import() | ast.ImportFrom():
+            return {alias.asname or alias.name.split(".")[0] for alias in statement.names}
+    return {
+        n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+
+
+def _unsure_names(tree: ast.Module) -> set[str]:
+    """Names that may lose their value, or get another one while a part of a statement is evaluated."""
+    names = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(ctx=ast.Del()):
+                names.add(node.id)
+            case ast.Global() | ast.Nonlocal():
+                names |= set(node.names)
+            case ast.NamedExpr(target=ast.Name(id=name)) | ast.ExceptHandler(name=str(name)):
+                names.add(name)
+    return names
+
+
+def _rebound_outside(body: list[ast.stmt]) -> set[str]:
+    """Names that `:=` binds in statements that move into a function of their own."""
+    module = ast.Module(body, [])
+    return {n.target.id for n in own_nodes(module) if isinstance(n, ast.NamedExpr)}
+

@@ -1,0 +1,131 @@
+"""What an expression can evaluate to, as far as the passes tell values apart.
+
+A value is an atom (a word such as "patch", "str", "unknown") or one of the classes below.  "plain" is what JSON can
+hold, of unknown shape; "unknown" may be anything that the passes have lost sight of.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from .scopes import Function, Scope
+
+BoxKind = Literal["list", "tuple", "dict", "set", "view", "iterator", "coroutine"]
+
+
+@dataclass(eq=False)
+class Box:
+    """All containers that one place in the program makes; `items` is what is in them, `keys` for a dict.
+
+    An iterator's items are what it gives, a coroutine's what awaiting it gives.
+    """
+
+    kind: BoxKind
+    items: set[Value] = field(default_factory=set)
+    keys: set[Value] = field(default_factory=set)
+    fields: list[set[Value]] | None = None
+    """of a tuple whose length is known: what is in each place"""
+    escaped: bool = False
+    place: object = None
+    """the node that makes it"""
+
+
+@dataclass(eq=False)
+class Func:
+    """A function or lambda of the program."""
+
+    node: Function
+    inside: Scope
+    returns: set[Value] = field(default_factory=set)
+    called: bool = False
+    escaped: bool = False
+    """something that the passes do not know may call it"""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a call of it gives a coroutine."""
+        return isinstance(self.node, ast.AsyncFunctionDef)
+
+
+@dataclass(eq=False)
+class Class:
+    """A class of the program."""
+
+    node: ast.ClassDef
+    inside: Scope
+    instance: Instance
+    is_plain: bool = True
+    """without bases and decorators"""
+
+
+@dataclass(eq=False)
+class Instance:
+    """All instances of a class."""
+
+    attributes: dict[str, set[Value]] = field(default_factory=dict)
+    of: Class | None = None
+    escaped: bool = False
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`receiver.name`, a method that is not the program's own."""
+
+    receiver: Value
+    name: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the program on one of its objects."""
+
+    receiver: Instance
+    func: Func
+
+
+Value = str | Box | Func | Class | Instance | Bound | Method
+Values = set[Value]
+
+UNKNOWN: Final = "unknown"
+PLAIN: Final = "plain"
+NUMBERS: Final = frozenset({"int", "float", "bool"})
+IMMUTABLE: Final = frozenset({"str", "int", "float", "bool", "none", "bytes", "range"})
+
+
+def builtin(name: str) -> str:
+    """The atom of a builtin."""
+    return f"builtin:{name}"
+
+
+def prelude(name: str) -> str:
+    """The atom of a function of the prelude."""
+    return f"prelude:{name}"
+
+
+def module(name: str) -> str:
+    """The atom of a module, or of something in it."""
+    return f"module:{name}"
+
+
+def named(value: Value, family: str) -> str | None:
+    """The name in an atom such as "builtin:len", if it is of that family."""
+    return value[len(family) + 1 :] if isinstance(value, str) and value.startswith(family + ":") else None
+
+
+def is_immutable(value: Value, depth: int = 0) -> bool:
+    """Whether nothing can change such a value."""
+    if isinstance(value, Box):
+        return (
+            value.kind == "tuple" and not value.escaped and depth < 8
+            and all(is_immutable(item, depth + 1) for item in value.items)
+        )  # fmt: skip
+    return value in IMMUTABLE if isinstance(value, str) else isinstance(value, (Func, Class))
+
+
+def is_iterator(value: Value) -> bool:
+    """Whether such a value may be an iterator, which can be walked only once."""
+    if isinstance(value, Box):
+        return value.kind in ("iterator", "coroutine")
+    return value == UNKNOWN or isinstance(value, Instance)

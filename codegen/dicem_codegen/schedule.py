@@ -1,0 +1,170 @@
+"""A few workers and more calls than they can take: what the best order of the calls could reach.
+
+Any order that never leaves a worker idle while a call waits ends by `work/P + critical path` (Graham, 1966); the order
+decides how near it comes to the optimum.
+
+What runs programs chooses by a `Policy`: `first_come`, or `longest_way`, which reads off the compiled program behind
+which function much is still to come.  `list_schedule` does the same knowing the future, every call and every latency,
+and `optimum` tries all orders, for graphs of a dozen calls: the two say how good a policy is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dicem_shared.runner import ProgramCall
+
+from .types import CallNode
+from .verify.trace_graph import Graph, Played
+
+Policy = Callable[[Sequence[ProgramCall]], ProgramCall]
+"""Of the calls that wait for a worker, in the order in which they were made, the one that goes first."""
+
+MAX_JOBS = 14
+"""More than that are not tried out."""
+_INFINITY = float("inf")
+_NEARLY = 1 - 1e-12
+
+
+def first_come(queue: Sequence[ProgramCall]) -> ProgramCall:
+    """The order of the program's `priority`, then the order in which calls were made."""
+    return min(queue, key=lambda call: (call.priority, call.number))
+
+
+def longest_way(nodes: Sequence[CallNode], seconds: Mapping[str, float]) -> Policy:
+    """The call behind which most is to come, as far as the program's text says: of its function, the call site with the
+    longest way to the end.
+
+    :param nodes: `CompiledProgram.nodes`
+    :param seconds: what a call of each function is expected to take; of a function not named: the mean of these
+    """
+    ways = ways_to_the_end(nodes, seconds)
+    return lambda queue: min(queue, key=lambda call: (call.priority, -ways.get(call.function, 0.0), call.number))
+
+
+def ways_to_the_end(nodes: Sequence[CallNode], seconds: Mapping[str, float]) -> dict[str, float]:
+    """For each function, the seconds from the start of a call to the end of what may wait for it, at most."""
+    usual = sum(seconds.values()) / len(seconds) if seconds else 1.0
+    behind: dict[int, float] = defaultdict(float)
+    ways: dict[str, float] = {}
+    # Sites are numbered as the program stands: what waits for one comes later, but around a loop, which is left out.
+    for node in sorted(nodes, key=lambda node: node.site.number, reverse=True):
+        own = {name: seconds.get(name, usual) for name in node.site.functions}
+        way = max(own.values(), default=0.0) + behind[node.site.number]
+        for earlier in node.after:
+            if earlier < node.site.number:
+                behind[earlier] = max(behind[earlier], way)
+        for name, takes in own.items():
+            ways[name] = max(ways.get(name, 0.0), takes + behind[node.site.number])
+    return ways
+
+
+def list_schedule(graph: Graph, workers: int | None) -> Played:
+    """The graph on `workers`, the call with the longest way to the end of the program first."""
+    levels = graph.bottom_levels()
+    return graph.run(workers, lambda node: levels[node.number])
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call that is carried out; it can start once all of one of `after` have ended: equal calls are one, and any of
+    them may be the first that can be made."""
+
+    seconds: float
+    after: tuple[frozenset[int], ...]
+
+    @property
+    def needs(self) -> frozenset[int]:
+        """What must have ended whichever of them is the first."""
+        return frozenset.intersection(*self.after)
+
+
+def jobs_of(graph: Graph) -> dict[int, Job]:
+    """The calls that are carried out, by the number of their first node."""
+    needs: dict[int, frozenset[int]] = {}
+    after: dict[int, list[frozenset[int]]] = {}
+    for node in graph.nodes:
+        own = {needed for number in node.after for needed in needs[number]}
+        if node.kind == "call":
+            if node.job not in own:
+                after.setdefault(node.job, []).append(frozenset(own))
+            own.add(node.job)
+        needs[node.number] = frozenset(own)
+    return {node.number: Job(node.seconds, tuple(after[node.number])) for node in graph.jobs}
+
+
+def optimum(graph: Graph, workers: int) -> float:
+    """The smallest makespan that any order reaches, also one that leaves a worker idle on purpose.
+
+    Branch and bound over the orders in which calls start.
+
+    :raises ValueError: more calls than can be tried out, or no worker
+    """
+    jobs = jobs_of(graph)
+    if len(jobs) > MAX_JOBS or workers < 1:
+        raise ValueError(f"expected at most {MAX_JOBS} calls and a worker, got {len(jobs)} calls, {workers} workers")
+    if not jobs:
+        return 0.0
+    search = _Search(jobs, workers, list_schedule(graph, workers).makespan_s)
+    search.place({}, (0.0,) * workers)
+    return search.best
+
+
+class _Search:
+    """The tree of orders.  Calls are placed in the order in which they start; `free`: from when each worker can take
+    the next, ascending."""
+
+    def __init__(self, jobs: dict[int, Job], workers: int, best: float) -> None:
+        self.jobs, self.workers, self.best = jobs, workers, best
+        self.needs = {number: job.needs for number, job in jobs.items()}
+        self.levels = self._levels()
+        self.least = max(sum(job.seconds for job in jobs.values()) / workers, *self.levels.values())
+        self.seen: dict[frozenset[int], list[tuple[float, ...]]] = {}
+
+    def _levels(self) -> dict[int, float]:
+        """For each call, the least seconds from its start to the end of all."""
+        behind = {n: [m for m, needs in self.needs.items() if n in needs] for n in self.jobs}
+        levels: dict[int, float] = {}
+        for number in sorted(self.jobs, key=lambda n: len(behind[n])):  # who needs more stands behind fewer
+            levels[number] = self.jobs[number].seconds + max((levels[m] for m in behind[number]), default=0.0)
+        return levels
+
+    def place(self, ends: dict[int, float], free: tuple[float, ...]) -> None:
+        """Try every call that can be the next to start."""
+        left = [number for number in self.jobs if number not in ends]
+        if not left:
+            self.best = min(self.best, max(ends.values()))
+            return
+        if self.best * _NEARLY <= self.least or self._bound(ends, free, left) >= self.best * _NEARLY:
+            return
+        if self._was_better(ends, free):
+            return
+        ready = [(max(free[0], self._ready_at(number, ends)), -self.levels[number], number) for number in left]
+        for start, _, number in sorted(ready):
+            if start < _INFINITY:
+                end = start + self.jobs[number].seconds
+                self.place({**ends, number: end}, tuple(sorted(max(start, time) for time in (*free[1:], end))))
+
+    def _ready_at(self, number: int, ends: dict[int, float]) -> float:
+        """When it can start, as far as that is known."""
+        ways = [after for after in self.jobs[number].after if after <= ends.keys()]
+        return min((max((ends[n] for n in way), default=0.0) for way in ways), default=_INFINITY)
+
+    def _bound(self, ends: dict[int, float], free: tuple[float, ...], left: list[int]) -> float:
+        """No order of what is left ends sooner."""
+        by_work = (sum(free) + sum(self.jobs[n].seconds for n in left)) / self.workers
+        by_path = max(
+            max([free[0], *(ends[n] for n in self.needs[number] if n in ends)]) + self.levels[number] for number in left
+        )
+        return max(by_work, by_path)
+
+    def _was_better(self, ends: dict[int, float], free: tuple[float, ...]) -> bool:
+        """Whether the same calls were placed before, none of them later and no worker free later."""
+        now = (*free, *(ends[number] for number in sorted(ends)))
+        before = self.seen.setdefault(frozenset(ends), [])
+        if any(all(a <= b for a, b in zip(then, now, strict=True)) for then in before):
+            return True
+        before.append(now)
+        return False

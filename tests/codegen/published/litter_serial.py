@@ -1,0 +1,19 @@
+# ruff: noqa
+# fmt: off
+#
+# The serial litter program as published with DiCE-M (SEC 2024), its lines joined where the page broke them; only these
+# comments are ours.
+def execute_command(image):
+    image_patch = ImagePatch(image)
+    litter_patches = image_patch.find("litter")
+    if not litter_patches:
+        return "No litter found in the image."
+    # Find the closest piece of litter
+    closest_litter_patch = min(litter_patches, key=lambda patch: patch.compute_depth())
+    closest_depth = closest_litter_patch.compute_depth()
+    if closest_depth < 5:
+        object_name = closest_litter_patch.simple_query("What is this?")
+        material = closest_litter_patch.simple_query("What material is this made of?")
+        return f"Object: {object_name}, Material: {material}, Depth: {closest_depth} meters"
+    else:
+        return "No litter found within five meters of depth."
