@@ -325,7 +325,9 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{group:34}{mean['programs']:7}{ways}")
     free = [row for rows in result["programs"].values() for row in rows if not row["barriers"]]
     worst = max(row["ours"] / row["path"] for row in free)
-    lines.append(f"without a barrier, {len(free)} programs: worst {worst:.3f}: " + verdict(worst <= PATH_BAR, f"{PATH_BAR}"))
+    lines.append(
+        f"without a barrier, {len(free)} programs: worst {worst:.3f}: " + verdict(worst <= PATH_BAR, f"{PATH_BAR}")
+    )
     lines.append("generated programs left out: " + ", ".join(f"{n} {why}" for why, n in result["left_out"].items()))
     return "\n".join([*lines, "", *worker_lines(result), "", *compile_lines(result)])
 
@@ -355,7 +357,9 @@ def worker_lines(result: dict[str, Any]) -> list[str]:
         ]
         lines.append(f"{int(row['workers']):3} workers, {int(row['enumerated'])} programs: " + "; ".join(texts))
     over = max(row["over_bound"] for row in result["workers"])
-    lines.append("makespan at most work/P + critical path: " + verdict(over <= 1e-9, "it") + f" (nearest {over:+.3f} s)")
+    lines.append(
+        "makespan at most work/P + critical path: " + verdict(over <= 1e-9, "it") + f" (nearest {over:+.3f} s)"
+    )
     for row in result["wide"]:
         p, share = int(row["workers"]), row["work_over_path_a_worker"]
         bar = verdict(row["speedup"] >= WIDE_BAR * p, f"{WIDE_BAR} P") if share >= 20 else "below 20: no bar"
@@ -367,11 +371,15 @@ def compile_lines(result: dict[str, Any]) -> list[str]:
     """Compile times."""
     rows = result["compile"]
     lines = ["compiling (real milliseconds, the least of several)"]
-    lines += [f"{int(row['lines']):6} lines {row['ms']:9.1f} ms {row['ms'] / row['lines']:7.3f} ms a line" for row in rows]
+    lines += [
+        f"{int(row['lines']):6} lines {row['ms']:9.1f} ms {row['ms'] / row['lines']:7.3f} ms a line" for row in rows
+    ]
     first, second, last = rows[0], rows[1], rows[-1]
     lines.append("100 lines: " + verdict(first["ms"] <= COMPILE_BAR_MS, f"{COMPILE_BAR_MS:.0f} ms"))
     growth = last["ms"] / last["lines"] / (second["ms"] / second["lines"])
-    lines.append(f"a line at {int(last['lines'])} lines costs {growth:.2f} times what it costs at {int(second['lines'])}")
+    lines.append(
+        f"a line at {int(last['lines'])} lines costs {growth:.2f} times what it costs at {int(second['lines'])}"
+    )
     return lines
 
 

@@ -1,8 +1,8 @@
 """The compiler: from a query and a serial program to a distributed one.
 
-    from dicem_codegen import compile_program
+from dicem_codegen import compile_program
 
-    print(compile_program(source, link="satellite").source)
+print(compile_program(source, link="satellite").source)
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Its result depends on its arguments alone: the same program, functions, profiles
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final, cast, get_args
@@ -25,6 +25,8 @@ from .parse import MAX_DEPTH, RUNNER_DEPTH, depth_of, parse, room_to_recurse
 from .types import CallNode, CallSite, CompiledProgram, Diagnostic, Lowered, Objective, Parsed
 
 PASSES: Final = ("parse", "check", "lower", "dataflow", "place", "emit")
+MAX_SITES: Final = 2_000
+"""Places in a program that make calls: what each waits for is known of all of them at once."""
 LINK: Final = "coastal-lte"
 EDGE_PROFILE: Final = "jetson-orin-nano"
 CLOUD_PROFILE: Final = "cloud-a100"
@@ -88,7 +90,7 @@ class _Compilation:
         link, edge, cloud = devices
         lowered = self.lowered()
         sites = tuple(sorted(lowered.sites.values(), key=lambda site: site.number))
-        self._check_served(sites)
+        self._check_sites(sites)
         with self._pass("dataflow"):
             graph = analyse(lowered, self.functions, speculate)
             self.stages["dataflow"] = graph.text()
@@ -144,8 +146,14 @@ class _Compilation:
         if any(each.severity == "error" for each in self.said):
             raise CompileError(_errors_first(self.said), where=self.where)
 
-    def _check_served(self, sites: Iterable[CallSite]) -> None:
-        """:raises CompileError: a call for which there is no function at all"""
+    def _check_sites(self, sites: Sequence[CallSite]) -> None:
+        """:raises CompileError: too many calls, or one for which there is no function at all"""
+        if len(sites) > MAX_SITES:
+            last, message = (
+                sites[MAX_SITES],
+                f"too long: calls in {len(sites):,} places, at most {MAX_SITES:,} are taken",
+            )
+            self.said.append(Diagnostic(last.line, last.column, "error", "too-long", message, "Use a loop"))
         for site in sites:
             if site.functions and not any(name in self.functions for name in site.functions):
                 message = f"{site.name} asks {' or '.join(site.functions)}, which is not among the functions"

@@ -22,6 +22,7 @@ from ._cpython import (
     call,
     call_sync,
     connect,
+    early,
     functions,
     promise,
     reject,
@@ -31,6 +32,6 @@ from ._cpython import (
 from ._strands import run, spawn
 
 __all__ = [
-    "Ahead", "Backend", "Call", "again", "ahead", "call", "call_sync", "connect", "functions", "promise", "reject",
+    "Ahead", "Backend", "Call", "again", "ahead", "call", "call_sync", "connect", "early", "functions", "promise", "reject",
     "resolve", "run", "share_calls", "spawn",
 ]  # fmt: skip

@@ -205,17 +205,17 @@ def share_calls() -> None:
 
 
 class Ahead:
-    """A block whose calls are started and may be left alone; an exception ends the block and nothing else."""
+    """A block whose calls are started and may be left alone; where it shields, an exception ends nothing else."""
 
-    def __init__(self, world: _World) -> None:
-        self._world = world
+    def __init__(self, world: _World, *, shields: bool) -> None:
+        self._world, self._shields = world, shields
 
     def __enter__(self) -> None:
         self._world.blocks += 1
 
     def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> bool:
         self._world.blocks -= 1
-        return isinstance(error, Exception)
+        return self._shields and isinstance(error, Exception)
 
 
 def ahead() -> Ahead:
@@ -224,7 +224,12 @@ def ahead() -> Ahead:
     Inside, a call raises a RuntimeError, and so ends the block, before `share_calls()`, where the function is not pure,
     and where it is waited for.
     """
-    return Ahead(connected())
+    return Ahead(connected(), shields=True)
+
+
+def early() -> Ahead:
+    """As `ahead`, but what is raised inside goes on: for strands, which then end."""
+    return Ahead(connected(), shields=False)
 
 
 def again(value: Iterable[Any]) -> Iterable[Any]:

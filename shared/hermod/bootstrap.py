@@ -39,7 +39,10 @@ class Hermod:
             self._ahead_left = _hermod_host.share_calls()
 
     def ahead(self):
-        return _Ahead(self)
+        return _Ahead(self, True)
+
+    def early(self):
+        return _Ahead(self, False)
 
     def _spend_ahead(self):
         if not self._sharing:
@@ -103,15 +106,16 @@ class Hermod:
 
 
 class _Ahead:
-    def __init__(self, owner):
+    def __init__(self, owner, shields):
         self._owner = owner
+        self._shields = shields
 
     def __enter__(self):
         self._owner._blocks += 1
 
     def __exit__(self, kind, error, where):
         self._owner._blocks -= 1
-        return isinstance(error, Exception)
+        return self._shields and isinstance(error, Exception)
 
 
 async def _end(coroutine, end):

@@ -75,7 +75,9 @@ def chance(name: str, params: dict[str, Any]) -> Any:
     word = ["yes", "no", "red", "3", "2 boats", "plastic bottle", "Blue", ""][drawn[5] % 8]
     match name:
         case "yolov8" | "glip":
-            places = [(drawn[4 + i] % max(1, box[2] - 6), drawn[8 + i] % max(1, box[3] - 5)) for i in range(drawn[0] % 4)]
+            places = [
+                (drawn[4 + i] % max(1, box[2] - 6), drawn[8 + i] % max(1, box[3] - 5)) for i in range(drawn[0] % 4)
+            ]
             boxes = [{"x": x, "y": y, "width": 5, "height": 4, "score": 0.5} for x, y in places]
             return {"objects": [{"class": "can", **b} for b in boxes]} if name == "yolov8" else boxes
         case "depth":
@@ -135,4 +137,3 @@ def as_module(program: Program) -> Program:
     if program.form == "module" or not ast.unparse(last).startswith("asyncio.run("):
         return program
     return replace(program, form="module", runnable=program.runnable.rstrip().rpartition("\n")[0] + "\nNone\n")
-

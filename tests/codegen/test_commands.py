@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -371,6 +372,35 @@ def test_bad_input(app: typer.Typer, tmp_path: Path, source: str | bytes, said: 
         assert line.isprintable()
         assert len(line) < 600
     assert "Traceback" not in result.output
+
+
+def test_a_compiler_that_does_not_end(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicem_codegen.compile.check", lambda *_: signal.raise_signal(signal.SIGALRM))
+    before = signal.getsignal(signal.SIGALRM)
+    result = run(app, "-", source=MUFFINS)
+    assert result.exit_code == 2
+    assert lines(result) == [
+        "<stdin>:1:1: error: given up: compiling took longer than 60 s. Split the program, or nest less"
+    ]
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+@pytest.mark.parametrize("broken", [KeyError("a\nb"), AssertionError(), RecursionError(), MemoryError()])
+def test_a_compiler_that_stumbles(app: typer.Typer, monkeypatch: pytest.MonkeyPatch, broken: Exception) -> None:
+    def stumble(*_: object) -> None:
+        raise broken
+
+    monkeypatch.setattr("dicem_codegen.compile.check", stumble)
+    result = run(app, "-", source=MUFFINS)
+    (only,) = lines(result)
+    assert result.exit_code == 2
+    assert re.match(r"<stdin>:1:1: error: (the compiler stumbled in its pass check: |too large or too deeply)", only)
+
+
+def test_too_many_calls() -> None:
+    source = "def execute_command(image_patch):\n    return [" + "image_patch.find('a'), " * 2001 + "]\n"
+    with pytest.raises(CompileError, match=r"^p:2:46013: error: too long: calls in 2,001 places, at most 2,000"):
+        compile_program(source, name="p")
 
 
 def dicem(*arguments: str | Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -113,7 +113,9 @@ def test_helpers_become_asynchronous_and_others_do_not() -> None:
 
 
 def test_sites_are_numbered_as_they_stand_in_the_source() -> None:
-    source = in_entry("cans = patch.find('can')", "a = [p.exists('x') for p in cans]", "return llm_query(patch.simple_query('y'))")
+    source = in_entry(
+        "cans = patch.find('can')", "a = [p.exists('x') for p in cans]", "return llm_query(patch.simple_query('y'))"
+    )
     sites = lowered(source).sites
     assert sorted((s.number, s.line, s.column, s.form, s.name, s.functions) for s in sites.values()) == [
         (1, 3, 12, "method", "find", ("yolov8", "glip")),
@@ -235,13 +237,17 @@ def test_what_is_told_of_iterators_and_of_what_never_changes() -> None:
 
 
 def test_scripts_are_wrapped() -> None:
-    text = short("def execute_command(image):\n    return ImagePatch(image).exists('x')\nprint(execute_command(None))\n")
+    text = short(
+        "def execute_command(image):\n    return ImagePatch(image).exists('x')\nprint(execute_command(None))\n"
+    )
     assert text == (
         "import asyncio\nimport hermod\n\nasync def execute_command(image):\n"
         "    return await ImagePatch(image).exists('x')\n\nasync def main():\n    print(await execute_command(None))\n"
         "asyncio.run(hermod.run(main()))"
     )
-    text = short("import asyncio\nimport hermod\nasync def execute_query(f):\n    return 1\nasyncio.run(execute_query('x'))\n")
+    text = short(
+        "import asyncio\nimport hermod\nasync def execute_query(f):\n    return 1\nasyncio.run(execute_query('x'))\n"
+    )
     assert text.endswith("asyncio.run(hermod.run(execute_query('x')))")
 
 

@@ -12,7 +12,8 @@ import hermod.prelude
 from dicem_shared.errors import UnknownFunction
 from dicem_shared.functions import RESERVED, FunctionSpec
 
-from .subject import Subject, did_you_mean
+from .near import did_you_mean
+from .subject import Subject
 
 _UNKNOWN: Final = object()
 _NO_TEXT: Final = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp)

@@ -10,7 +10,8 @@ from dicem_shared.program import ENTRIES
 
 from ..lower.scopes import parameters
 from ..lower.words import FUNCTIONS, METHODS, START_SUFFIX
-from .subject import Subject, nearest
+from .near import nearest
+from .subject import Subject
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

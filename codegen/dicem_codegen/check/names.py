@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import ast
 import builtins
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import hermod
 
-from ..lower.words import prelude_globals
-from .subject import Subject, did_you_mean
+from ..lower.words import RUNNER_MODULES, prelude_globals
+from .near import did_you_mean
 
-RUNNER_MODULES: Final = frozenset(
-    {
-        "asyncio", "base64", "binascii", "bisect", "collections", "copy", "csv", "dataclasses", "datetime",
-        "decimal", "functools", "hashlib", "itertools", "json", "math", "os", "pathlib", "posixpath", "random", "re",
-        "sys", "time", "tomllib", "typing", "unicodedata",
-    }
-)  # fmt: skip
-"""Modules that the runner's interpreter has, in part; a test asks it."""
+if TYPE_CHECKING:  # `lower` looks up the modules here, and `subject` scopes there
+    from .subject import Subject
+
 PRELUDE_MODULES: Final = {
     "hermod": frozenset(hermod.__all__),
     "PIL": frozenset({"Image"}),

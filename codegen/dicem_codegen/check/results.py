@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 
 from .calls import check_method
+from .near import did_you_mean, nearest
 from .shapes import PATCH_WORDS, Shape, Shapes, schema_kind
-from .subject import Subject, did_you_mean, nearest
+from .subject import Subject
 
 _OF_KIND = {"object": dict, "array": list, "string": str, "number": float, "integer": int, "boolean": bool}
 _ARTICLE = {

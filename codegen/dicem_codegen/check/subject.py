@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
@@ -101,15 +99,3 @@ class Subject:
         if isinstance(statement, ast.ImportFrom):
             return f"{statement.module}.{binder.name}" if statement.level == 0 else None
         return binder.name if binder.asname else binder.name.split(".")[0]
-
-
-def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
-    """The known name that comes nearest, or ""."""
-    near = difflib.get_close_matches(name[:64], sorted(known), n=1, cutoff=cutoff)
-    return near[0] if near else ""
-
-
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", *, cutoff: float = 0.5) -> str:
-    """A hint with the known name that comes nearest."""
-    near = nearest(name, known, cutoff=cutoff)
-    return f"Did you mean {near}?" if near else otherwise

@@ -11,8 +11,9 @@ from hermod.prelude import ImagePatch
 
 from ..types import CallSite
 from .helpers import Helper
-from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node, Pinned
-from .purity import Purity
+from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
+from .objects import PATCH_FIELDS
+from .purity import PATCH_ATTRIBUTES, Purity
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _PRINTS = frozenset({"print"})
@@ -26,6 +27,7 @@ class Builder:
         helpers: dict[str, Helper],
     ) -> None:  # fmt: skip
         self._helpers = helpers
+        self._taken: set[str] = set(purity.local)
         self._sites, self._purity, self._scope_names = dict(sites), purity, scope_names
         self.stands_for: dict[str, ast.expr] = {}
         """what names that were made here stand for"""
@@ -41,6 +43,7 @@ class Builder:
         """The shadow of a body, its steps numbered."""
         for statement in statements:
             self._mark(statement)
+            self._taken.update(n.id for n in ast.walk(statement) if isinstance(n, ast.Name))
         root = self._inside(None, statements)
         _number(root)
         return root
@@ -56,8 +59,8 @@ class Builder:
             own = isinstance(node, (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)) or (
                 isinstance(node, ast.Call) and self._purity.effect(node) != "pure"
             )
-            if isinstance(node, ast.Lambda):
-                self._interesting[node] = False
+            if isinstance(node, ast.Lambda):  # its body is run elsewhere
+                self._interesting[node] = self._interesting[node.args]
             else:
                 self._interesting[node] = own or any(self._interesting[n] for n in ast.iter_child_nodes(node))
 
@@ -82,6 +85,8 @@ class Builder:
 
     def _temp(self, stands_for: ast.expr | None = None) -> str:
         self._count += 1
+        while f"_t{self._count}" in self._taken:
+            self._count += 1
         name = f"_t{self._count}"
         self.made.add(name)
         if stands_for is not None:
@@ -145,8 +150,9 @@ class Builder:
             attributes = {n.attr for t in targets for n in _target_parts(t) if isinstance(n, ast.Attribute)}
             names = {n.id for t in targets for n in _target_parts(t) if isinstance(n, ast.Name)}
             node = self._pin(f"sets .{', .'.join(sorted(attributes))}", reads=[plain, *targets], binds=sorted(names))
-            node.mutates = {("attr", name) for name in attributes}
+            node.mutates = _attributes(attributes)
             node.changes = [n.value for t in targets for n in _target_parts(t) if isinstance(n, ast.Subscript)]
+            node.puts = [(t, plain) for t in targets]
             return
         self._bind(ast.Assign([self._target(t) for t in targets], plain))
 
@@ -171,9 +177,11 @@ class Builder:
                 target = self._target(statement.target)
                 assert isinstance(target, (ast.Name, ast.Subscript))
                 self._bind(ast.AugAssign(target, statement.op, value))
-            case ast.Attribute(attr=name, value=holder):
-                node = self._pin(f"sets .{name}", reads=[value, holder])
-                node.mutates = {("attr", name)}
+            case ast.Attribute(attr=name):
+                node = self._pin(f"sets .{name}", reads=[value, statement.target])
+                node.mutates = _attributes([name])
+                node.changes = [statement.target]
+                node.puts = [(statement.target, value)]
 
     def _branch(self, statement: ast.If) -> None:
         node = Branch(self._anchor, self._block, test=self.expr(statement.test))
@@ -264,6 +272,8 @@ class Builder:
                 return ast.Name(name, ast.Load())
             case ast.Call():
                 return self._call(expr)
+            case ast.Lambda():
+                return self._pinned_value("defaults of a lambda", [expr], barrier=True)
             case ast.Yield() | ast.YieldFrom():
                 return self._pinned_value("yield", [expr], barrier=True)
         return self._rebuilt(expr)
@@ -463,6 +473,12 @@ class Builder:
         self._bind(ast.Expr(call))
 
 
+def _attributes(names: Iterable[str]) -> set[Loc]:
+    """What setting attributes changes."""
+    found: set[Loc] = {("attr", name) for name in names}
+    return found | {PATCH_FIELDS} if any(name in PATCH_ATTRIBUTES for _, name in found) else found
+
+
 def _surely_asked(arm: Block) -> list[Ask]:
     """The calls that an arm makes in any case, of things that were there before it."""
     found: list[Ask] = []
@@ -473,7 +489,9 @@ def _surely_asked(arm: Block) -> list[Ask]:
                 if not bound & {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}:
                     found.append(node)
                 bound.add(target)
-            case Bind(stmt=ast.Assign(targets=targets)) if all(isinstance(t, (ast.Name, ast.Tuple)) for t in targets):
+            case Bind(stmt=ast.Assign(targets=targets)) if all(
+                isinstance(part, ast.Name) for t in targets for part in _target_parts(t)
+            ):
                 if any(isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) for n in ast.walk(node.stmt)):
                     break  # may change something
                 bound |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}

@@ -17,7 +17,7 @@ from .ahead import Planner, Start
 from .calls import finish_of, start_of
 from .helpers import Helper
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node
-from .names import ahead_block, bound_in, exposed_names, renamed, walked_names
+from .names import early_block, bound_in, exposed_names, renamed, walked_names
 from .purity import Function
 from .speculate import Window
 
@@ -94,7 +94,7 @@ class Cutter:
         for name in helper.free:
             arguments.kwonlyargs.append(ast.arg(name))
             arguments.kw_defaults.append(None)
-        made = _function(helper.variant, arguments, [ahead_block(body)] if body else [ast.Pass()])
+        made = _function(helper.variant, arguments, [early_block(body)] if body else [ast.Pass()])
         return Cut([], [*self._strands, made])
 
     def window(self, window: Window) -> tuple[list[ast.stmt], list[ast.stmt]]:
@@ -318,7 +318,7 @@ class Cutter:
         handle = self._name("_call")
         begun = ast.Assign([ast.Name(handle, ast.Store())], start_of(call, node.site, self._tags(node.site)))
         value = finish_of(copy.deepcopy(node.call), node.site, ast.Name(handle, ast.Load()))
-        return [ahead_block([begun]), ast.Assign(list(target), value)]
+        return [early_block([begun]), ast.Assign(list(target), value)]
 
 
 def _function(name: str, arguments: ast.arguments, body: list[ast.stmt]) -> ast.AsyncFunctionDef:
@@ -376,7 +376,7 @@ def _call(name: str, *arguments: ast.expr) -> ast.Call:
 
 def _in_ahead(line: ast.stmt) -> ast.stmt:
     """Mark a line for an ahead block; `_tidied` writes the blocks."""
-    return line if isinstance(line, ast.With) else ahead_block([line])
+    return line if isinstance(line, ast.With) else early_block([line])
 
 
 def _without_blocks(lines: Iterable[ast.stmt]) -> list[ast.stmt]:
@@ -405,7 +405,7 @@ def _tidied(lines: Iterable[ast.stmt]) -> list[ast.stmt]:
         elif found and isinstance(found[-1], ast.With):
             found[-1].body.extend(_without_blocks([line]))
         else:
-            found.append(ahead_block(_without_blocks([line])))
+            found.append(early_block(_without_blocks([line])))
     return found
 
 

@@ -129,6 +129,8 @@ class Pinned(Node):
     """what it looks at"""
     changes: list[ast.expr] = field(default_factory=list)
     """objects that it changes in place"""
+    puts: list[tuple[ast.expr, ast.expr]] = field(default_factory=list)
+    """targets, and what they are given"""
     regions: list[Block] = field(default_factory=list)
     """what stands inside, where nothing is started from outside"""
 

@@ -108,6 +108,15 @@ def renamed(statements: list[ast.stmt], names: dict[str, str]) -> list[ast.stmt]
 
 
 def ahead_block(body: list[ast.stmt]) -> ast.With:
-    """`with hermod.ahead(): body`."""
-    made = ast.Call(ast.Attribute(ast.Name("hermod", ast.Load()), "ahead", ast.Load()), [], [])
+    """`with hermod.ahead(): body`, for the program's own lines, which must not see what goes wrong in it."""
+    return _with("ahead", body)
+
+
+def early_block(body: list[ast.stmt]) -> ast.With:
+    """`with hermod.early(): body`, for a strand, which goes no further when something goes wrong."""
+    return _with("early", body)
+
+
+def _with(word: str, body: list[ast.stmt]) -> ast.With:
+    made = ast.Call(ast.Attribute(ast.Name("hermod", ast.Load()), word, ast.Load()), [], [])
     return ast.With([ast.withitem(made)], body)

@@ -53,11 +53,15 @@ def _join_objects(node: Node, objects: Objects) -> None:  # noqa: PLR0912 - one 
                     objects.join(made, objects.content(kind))
         case Loop(target=target, iter=walked):
             objects.bind(target, walked, element=True)
-        case Pinned(watched=watched):
-            for tree in watched:
-                for loc in objects.locations(tree):
-                    if loc[0] == "object" and node.is_barrier:
-                        objects.join(loc[1], SHARED)
+        case Pinned(watched=watched, puts=puts, awaits=awaits):
+            for target, value in puts:
+                objects.bind(target, value)
+            if node.is_barrier or awaits:  # who gets something may keep it, and give it back
+                for kind, name in [loc for tree in watched for loc in objects.locations(tree)]:
+                    if kind == "object":
+                        objects.join(name, SHARED)
+                for _, name in node.writes:
+                    objects.join(objects.of_name(name), SHARED)
 
 
 def _note_put(value: ast.expr, objects: Objects) -> None:

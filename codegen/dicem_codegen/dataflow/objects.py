@@ -7,21 +7,27 @@ Steensgaard's analysis ("Points-to analysis in almost linear time", POPL 1996), 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from .ir import Loc
 
 SHARED = "*"
 """the class of what comes from outside or went there"""
-_SAME_CONTENT = frozenset({"sorted", "list", "reversed", "tuple", "set", "copy", "items", "values", "keys", "filter",
-                           "frozenset", "get", "pop", "setdefault", "next", "iter", "union"})  # fmt: skip
+PATCH_FIELDS: Loc = ("attr", "*")
+"""what methods and functions of the prelude look at"""
+_SAME_CONTENT = frozenset({"sorted", "list", "reversed", "tuple", "set", "copy", "values", "keys", "filter",
+                           "frozenset", "iter", "union"})  # fmt: skip
+_GIVES_PARTS = frozenset({"get", "pop", "setdefault", "next", "max", "min", "sum"})
+"""What may give one of the things that it is given, or something inside of them."""
 
 
 class Objects:
     """Classes of objects, joined as statements are read."""
 
-    def __init__(self, is_plain: Callable[[ast.expr], bool]) -> None:
-        self._is_plain = is_plain
+    def __init__(self, is_plain: Callable[[ast.expr], bool], own: Container[str] = ()) -> None:
+        """`own`: the program's own functions, which may give back what they are given."""
+        self._is_plain, self._own = is_plain, own
+        self._attributes: set[str] = set()
         self._parent: dict[str, str] = {}
         self._content: dict[str, str] = {}
         self._count = 0
@@ -38,6 +44,8 @@ class Objects:
     def content(self, kind: str) -> str:
         """The class of what is inside."""
         kind = self._find(kind)
+        if kind == SHARED:  # who has it has all that is inside
+            return SHARED
         if kind not in self._content:
             self._content[kind] = self.fresh()
         return self._find(self._content[kind])
@@ -61,7 +69,9 @@ class Objects:
             self._parent[b] = a
             if b in self._content:
                 inside = self._content.pop(b)
-                if a in self._content:
+                if a == SHARED:
+                    pending.append((SHARED, inside))
+                elif a in self._content:
                     pending.append((self._content[a], inside))
                 else:
                     self._content[a] = inside
@@ -78,9 +88,17 @@ class Objects:
         match expr:
             case ast.Name(id=name):
                 return self.of_name(name)
-            case ast.Attribute(value=value) | ast.Subscript(value=value) | ast.Starred(value=value):
+            case ast.Starred(value=value):
+                return self.of(value)
+            case ast.Attribute(value=value, attr=name):
+                self._attributes.add(name)
+                inner = self.of(value)  # None: a patch, to which the program has given an attribute
+                return self._find(f"a:{name}") if inner is None else self.join(f"a:{name}", self.content(inner))
+            case ast.Subscript(value=value, slice=ast.Slice()):
+                return self._like([value])
+            case ast.Subscript(value=value):
                 inner = self.of(value)
-                return None if inner is None else (inner if isinstance(expr, ast.Starred) else self.content(inner))
+                return None if inner is None else self.content(inner)
             case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
                 return self._holding(elements)
             case ast.Dict(keys=keys, values=values):
@@ -105,7 +123,11 @@ class Objects:
         if isinstance(func, ast.Attribute):
             inputs = [func.value, *inputs]
         result = self._like(inputs)
-        if name not in _SAME_CONTENT:
+        if name in self._own or name in _GIVES_PARTS:
+            for kind in [k for k in map(self.of, inputs) if k is not None]:
+                self.join(result, kind)
+                self.join(result, self.content(kind))
+        elif name not in _SAME_CONTENT:
             for value in inputs:
                 kind = self.of(value)
                 if kind is not None:
@@ -159,10 +181,12 @@ class Objects:
                         self._bind_kind(inner.value, kind)
                     else:
                         self._bind_kind(inner, self.content(kind))
-            case ast.Attribute(value=holder) | ast.Subscript(value=holder):
+            case ast.Attribute():
+                self.join(self.of(target) or self.fresh(), kind)
+            case ast.Subscript(value=holder, slice=where):
                 outer = self.of(holder)
                 if outer is not None:
-                    self.join(self.content(outer), kind)
+                    self.join(self.content(outer), self.content(kind) if isinstance(where, ast.Slice) else kind)
 
     def locations(self, expr: ast.AST) -> set[Loc]:
         """All that evaluating `expr` may look at: its names, what they mean, and what is inside, all the way down."""
@@ -174,6 +198,10 @@ class Objects:
                     self._add_deep(self.of_name(node.id), found)
             elif isinstance(node, ast.Attribute):
                 found.add(("attr", node.attr))
+                if node.attr in self._attributes:
+                    self._add_deep(self._find(f"a:{node.attr}"), found)
+            elif isinstance(node, (ast.Call, ast.FormattedValue)):
+                found.add(PATCH_FIELDS)
         return found
 
     def _add_deep(self, kind: str, found: set[Loc]) -> None:

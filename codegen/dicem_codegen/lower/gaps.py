@@ -9,13 +9,13 @@ import ast
 import builtins
 from typing import Final
 
-from ..check.names import RUNNER_MODULES
 from .build import located, name_of
 from .order import is_quiet
 from .refused import Refusals
 from .scopes import Scope
 from .unfold import Place, Replacement, Unfolding
 from .values import NUMBERS, UNKNOWN, Box, Func, Value, named
+from .words import RUNNER_MODULES
 
 ALIASES: Final = {"IOError": "OSError", "EnvironmentError": "OSError"}
 """Other names of the same exception."""

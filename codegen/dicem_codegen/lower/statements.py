@@ -84,10 +84,14 @@ class Statements:
                 return self._print(node, call)
             case ast.ClassDef():
                 self._special_methods(node)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                return self._annotated(node)
-            case ast.AnnAssign(annotation=annotation) if isinstance(function.node, ast.Module):
-                return [node, *self._unknown_names(annotation)] if self._unknown_names(annotation) else None
+                unknown = [made for part in node.body for made in self._unknown_in(part)]
+                return [*unknown[:1], node] if unknown else None
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if not isinstance(function.node, ast.ClassDef):
+                unknown = self._unknown_in(node)
+                return [*unknown, node] if unknown else None
+            case ast.AnnAssign() if isinstance(function.node, ast.Module):
+                unknown = self._unknown_in(node)
+                return [node, *unknown] if unknown else None
             case ast.Import() | ast.ImportFrom():
                 return self._import(node)
         return None
@@ -154,12 +158,14 @@ class Statements:
 
     # Annotations
 
-    def _annotated(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt] | None:
+    def _unknown_in(self, node: ast.stmt) -> list[ast.stmt]:
         """The interpreter evaluates no annotations; CPython does, and a name that nothing has ends the program there."""
-        arguments = [a.annotation for a in parameters(node.args) if a.annotation is not None]
-        notes = [*arguments, *([node.returns] if node.returns is not None else [])]
-        unknown = [made for note in notes for made in self._unknown_names(note)]
-        return [*unknown, node] if unknown else None
+        notes: list[ast.expr | None] = []
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            notes = [*[a.annotation for a in parameters(node.args)], node.returns]
+        elif isinstance(node, ast.AnnAssign):
+            notes = [node.annotation]
+        return [made for note in notes if note is not None for made in self._unknown_names(note)]
 
     def _unknown_names(self, annotation: ast.expr) -> list[ast.stmt]:
         if self._lazy_annotations:

@@ -93,3 +93,12 @@ def prelude_reads() -> frozenset[str]:
         tree = ast.parse(_text(file))
         names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     return frozenset(names)
+
+RUNNER_MODULES: Final = frozenset(
+    {
+        "asyncio", "base64", "binascii", "bisect", "collections", "copy", "csv", "dataclasses", "datetime",
+        "decimal", "functools", "hashlib", "itertools", "json", "math", "os", "pathlib", "posixpath", "random", "re",
+        "sys", "time", "tomllib", "typing", "unicodedata",
+    }
+)  # fmt: skip
+"""Modules that the runner's interpreter has, in part; a test asks it."""

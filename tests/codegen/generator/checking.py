@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +35,14 @@ class Trouble:
     @property
     def kind(self) -> str:
         """What is wrong, without the particulars: the same for a smaller program with the same fault."""
-        return self.what.split(":")[0]
+        return kind_of(self.what)
+
+
+def kind_of(what: str) -> str:
+    """What is wrong, without the particulars."""
+    if what.startswith("not "):  # what the compiler says, without places and names
+        return re.sub(r"'[^']*'|\d+", "", what)
+    return what.split(":", maxsplit=1)[0]
 
 
 def worlds_of(seed: int, count: int = WORLDS) -> list[int]:
@@ -97,7 +105,7 @@ def reduced(verifier: Verifier, trouble: Trouble, attempts: int = 200) -> str:
 
     def still(candidate: str) -> bool:
         what, _ = _judge(verifier, candidate, worlds, trouble.speculating)
-        return what.split(":")[0] == trouble.kind
+        return bool(what) and kind_of(what) == trouble.kind
 
     return smaller(trouble.generated.source, still, attempts=attempts)
 

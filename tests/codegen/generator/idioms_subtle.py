@@ -348,7 +348,5 @@ def question_about_an_answer(b: Builder) -> None:
     image, other = values.subject(b), values.subject(b)
     b.spend(2)
     inner = f'{other}.best_text_match(["{b.one(words.OBJECTS)}", "{b.one(words.OBJECTS)}"])'
-    outer = b.one(
-        (f"{image}.exists({inner})", f"len({image}.find({inner})) > 1", f'{image}.simple_query({inner}) == "yes"')
-    )
+    outer = b.one(("exists({})", "verify_property({}, 'red')", "simple_query({}) == 'yes'")).format(inner)
     store(b, "truth", f"{image}.{outer} {b.one(('and', 'or'))} {inside(asking.direct(b, 'truth'))}")

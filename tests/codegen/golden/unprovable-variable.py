@@ -1,4 +1,4 @@
-# Which function is called is known at run time only.
+# Which functions are called is known at run time only.
 def by_depth(patch):
     return patch.compute_depth()
 
@@ -9,5 +9,8 @@ def by_name(patch):
 
 def execute_command(image):
     image_patch = ImagePatch(image)
-    ask = by_depth if image_patch.exists("litter") else by_name
-    return [ask(patch) for patch in image_patch.find("boat")]
+    questions = {"near": by_depth, "named": by_name}
+    wanted = image_patch.simple_query("Which is asked for, near or named?")
+    ask = questions["near" if wanted == "near" else "named"]
+    fallback = questions["named"](image_patch)
+    return fallback, [ask(patch) for patch in image_patch.find("boat")]

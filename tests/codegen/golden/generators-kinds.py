@@ -1,4 +1,4 @@
-# A dict comprehension, a nested one, and a sum over a generator.
+# A dict comprehension, a nested list, and a sum over a generator.
 def execute_command(image):
     image_patch = ImagePatch(image)
     boats = image_patch.find("boat")

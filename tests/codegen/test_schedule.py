@@ -1,0 +1,240 @@
+"""Few workers: the bounds, the optimum against trying everything, and what goes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dicem_codegen.schedule import (
+    MAX_JOBS,
+    first_come,
+    list_schedule,
+    longest_way,
+    optimum,
+    ways_to_the_end,
+)
+from dicem_codegen.types import CallNode, CallSite
+from dicem_codegen.verify.batch import Entry, run_batch
+from dicem_codegen.verify.drive import LIMITS
+from dicem_codegen.verify.trace_graph import Graph, Node
+from dicem_codegen.verify.world import with_effects
+from dicem_shared.program import prepare
+from dicem_shared.runner import Interpreter, ProgramCall
+
+from .scripted import Scripted, name_of
+
+FUNCTIONS = with_effects()
+
+
+def graph(*jobs: tuple[float, tuple[int, ...]], same: dict[int, int] | None = None) -> Graph:
+    """Calls numbered from 1: seconds, and what each waits for.  `same`: which are an earlier one."""
+    return Graph(
+        tuple(
+            Node(number, "call", "f", {}, data=after, seconds=seconds, same_as=(same or {}).get(number))
+            for number, (seconds, after) in enumerate(jobs, 1)
+        )
+    )
+
+
+@st.composite
+def graphs(draw: st.DrawFn, most: int = 6) -> Graph:
+    jobs = []
+    for number in range(1, draw(st.integers(1, most)) + 1):
+        after = draw(st.sets(st.integers(1, number - 1), max_size=2)) if number > 1 else set()
+        jobs.append((float(draw(st.integers(1, 5))), tuple(sorted(after))))
+    return graph(*jobs)
+
+
+def tried(of: Graph, workers: int) -> float:
+    """The best of all orders in which calls can be placed one after the other, each as early as it can be."""
+    best = float("inf")
+    for order in permutations(of.nodes):
+        ends: dict[int, float] = {}
+        free = [0.0] * workers
+        for node in order:
+            if not node.after <= ends.keys():
+                break
+            worker = free.index(min(free))
+            start = max([free[worker], *(ends[number] for number in node.after)])
+            free[worker] = ends[node.number] = start + node.seconds
+        else:
+            best = min(best, max(ends.values()))
+    return best
+
+
+# The graph on few workers
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(graphs(most=12), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_no_order_breaks_the_bounds(of: Graph, workers: int, chance: Any) -> None:
+    path, work = of.run().makespan_s, of.work_seconds
+    priorities = {node.number: chance.random() for node in of.nodes}
+    for played in (of.run(workers), list_schedule(of, workers), of.run(workers, lambda n: priorities[n.number])):
+        assert max(path, work / workers) <= played.makespan_s + 1e-9
+        assert played.makespan_s <= work / workers + path + 1e-9
+        starts = sorted(played.started.values())
+        busy = [sum(s <= t < s + of.nodes[n - 1].seconds for n, s in played.started.items()) for t in starts]
+        assert max(busy) <= workers
+
+
+@settings(max_examples=120, derandomize=True, deadline=None)
+@given(graphs(), st.integers(1, 3))
+def test_the_optimum_is_that_of_trying_everything(of: Graph, workers: int) -> None:
+    assert optimum(of, workers) == pytest.approx(tried(of, workers))
+
+
+def test_the_longest_first_is_not_always_the_best() -> None:
+    jobs = graph((3, ()), (3, ()), (2, ()), (2, ()), (2, ()))
+    assert list_schedule(jobs, 2).makespan_s == 7
+    assert optimum(jobs, 2) == 6
+
+
+def test_the_order_of_the_program_can_cost_a_half() -> None:
+    jobs = graph((1, ()), (1, ()), (2, ()))
+    assert jobs.run(2).makespan_s == 3
+    assert list_schedule(jobs, 2).makespan_s == optimum(jobs, 2) == 2
+
+
+def test_equal_calls_are_carried_out_once_and_as_soon_as_one_of_them_can_be() -> None:
+    jobs = graph((5, ()), (2, (1,)), (2, ()), (1, (3,)), same={3: 2})
+    assert jobs.work_seconds == 8
+    assert jobs.run().started == {1: 0.0, 2: 0.0, 4: 2.0}
+    assert jobs.run(1).makespan_s == optimum(jobs, 1) == 8
+    assert jobs.run(2).makespan_s == optimum(jobs, 2) == 5
+
+
+def test_prints_take_no_worker() -> None:
+    nodes = (Node(1, "print", "print", {"text": "a"}), *graph((1, ()), (1, (1,))).nodes[1:])
+    assert Graph(nodes).run(1).makespan_s == 1
+
+
+def test_nothing_to_do() -> None:
+    assert Graph(()).run(1).makespan_s == optimum(Graph(()), 1) == Graph(()).work_seconds == 0
+
+
+def test_what_cannot_be_tried_is_refused() -> None:
+    with pytest.raises(ValueError, match="14 calls"):
+        optimum(graph(*[(1.0, ())] * (MAX_JOBS + 1)), 2)
+    with pytest.raises(ValueError, match="a worker"):
+        optimum(graph((1.0, ())), 0)
+
+
+def test_equal_calls_to_choose_from_do_not_take_for_ever() -> None:
+    """Without what the search leaves out, these are 14! orders."""
+    assert optimum(graph(*[(1.0, ())] * MAX_JOBS), 3) == 5
+
+
+# What goes first
+
+
+def site(number: int, *functions: str, after: tuple[int, ...] = ()) -> CallNode:
+    return CallNode(CallSite(number, number, 1, "method", "m", functions, True, "m()"), after)
+
+
+def call(number: int, function: str, priority: int = 5) -> ProgramCall:
+    return ProgramCall(number=number, id=str(number), function=function, params={}, priority=priority)
+
+
+SECONDS = {"glip": 4.0, "yolov8": 1.0, "xvlm": 2.0, "blip2": 6.0}
+
+
+def test_the_way_to_the_end() -> None:
+    nodes = [site(3, "blip2", after=(1, 2)), site(1, "glip", "yolov8"), site(2, "xvlm", after=(1,)), site(4, "xvlm")]
+    assert ways_to_the_end(nodes, SECONDS) == {"glip": 12, "yolov8": 9, "xvlm": 8, "blip2": 6}
+    assert ways_to_the_end([site(1, "unheard")], {}) == {"unheard": 1}
+    assert ways_to_the_end([], SECONDS) == {}
+
+
+def test_the_way_to_the_end_ends_where_a_loop_carries_a_result() -> None:
+    assert ways_to_the_end([site(1, "xvlm", after=(1, 2)), site(2, "glip", after=(1,))], SECONDS) == {
+        "xvlm": 6,
+        "glip": 4,
+    }
+
+
+def test_who_goes_first() -> None:
+    queue = [call(1, "blip2"), call(2, "xvlm"), call(3, "glip"), call(4, "glip")]
+    nodes = [site(1, "glip"), site(2, "xvlm", after=(1,)), site(3, "blip2", after=(2,))]
+    assert first_come(queue).number == 1
+    assert longest_way(nodes, SECONDS)(queue).number == 3
+    assert longest_way([], SECONDS)(queue).number == 1
+    assert longest_way(nodes, SECONDS)([*queue, call(5, "blip2", priority=1)]).number == 5
+
+
+# In the real runner
+
+
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[Interpreter]:
+    with Interpreter(FUNCTIONS, LIMITS, max_runs=8) as running:
+        yield running
+
+
+def entry(body: str, answers: dict[str, Any] | None = None, seconds: dict[str, float] | None = None) -> Entry:
+    lines = "".join(f"    {line}\n" for line in body.strip("\n").split("\n"))
+    program = prepare(f"async def execute_command(image):\n    p = ImagePatch(image)\n{lines}")
+    return Entry(program, Scripted(answers, lambda name: (seconds or {}).get(name, 1.0)))
+
+
+DEPTHS = """
+found = p.find_finish(await p.find_start('car'))
+calls = [q.compute_depth_start() for q in found]
+return [await call for call in calls]
+"""
+
+
+@pytest.mark.parametrize(("workers", "makespan"), [(1, 4), (2, 3), (3, 2), (None, 2)])
+def test_a_program_on_so_many_workers(interpreter: Interpreter, workers: int | None, makespan: float) -> None:
+    ran = run_batch([entry(DEPTHS)], interpreter, workers)
+    assert (ran.makespan_s, ran.busy_s, ran.calls, ran.surplus, ran.failed) == (makespan, 4, 4, 0, [])
+
+
+def test_programs_side_by_side_share_the_workers(interpreter: Interpreter) -> None:
+    one_by_one = run_batch([entry(DEPTHS)] * 3, interpreter, 3)
+    assert one_by_one.ended_s == [2, 4, 6]
+    together = run_batch([entry(DEPTHS)] * 3, interpreter, 3, in_flight=3)
+    assert together.ended_s == [2, 3, 4]  # whoever came first has the right of way
+    assert together.busy_s == 12
+
+
+def test_a_policy_decides(interpreter: Interpreter) -> None:
+    body = """
+quick = [p.simple_query_start('a'), p.simple_query_start('b')]
+slow = p.verify_property_start('car', 'red')
+return [await call for call in [*quick, slow]]
+"""
+    given = entry(body, seconds={"verify red": 2.0})
+    assert run_batch([given], interpreter, 2).makespan_s == 3
+    slow_first = longest_way([site(1, "xvlm"), site(2, "blip2")], {"xvlm": 2.0, "blip2": 1.0})
+    assert run_batch([Entry(given.program, given.world, slow_first)], interpreter, 2).makespan_s == 2
+
+
+def test_what_a_program_leaves_is_withdrawn(interpreter: Interpreter) -> None:
+    body = "late = p.simple_query_start('late')\nraise ValueError(await p.simple_query_start('now'))"
+    ran = run_batch([entry(body, seconds={"ask late": 9.0}), entry(DEPTHS)], interpreter, 2)
+    assert ran.failed == [0]
+    assert ran.ended_s == [1, 4]
+    assert ran.busy_s == 2 + 4
+
+
+def test_a_failed_call_takes_its_time_too(interpreter: Interpreter) -> None:
+    ran = run_batch([entry(DEPTHS, {"find car": RuntimeError("no")})], interpreter, 1)
+    assert (ran.makespan_s, ran.failed) == (1, [0])
+
+
+def test_an_empty_batch_and_rubbish(interpreter: Interpreter) -> None:
+    assert run_batch([], interpreter, 1).makespan_s == 0
+    for workers, in_flight in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="at least one worker"):
+            run_batch([entry(DEPTHS)], interpreter, workers, in_flight=in_flight)
+
+
+def test_names_of_calls() -> None:
+    image = {"blob": "b", "box": [100, 0, 10, 10]}
+    assert name_of("xvlm", {"image": image, "object_name": "car", "property": "red"}) == "verify 100 red"
