@@ -4,16 +4,17 @@
 
 Programs of configs/programs and benchmarks/programs run in made-up worlds with the latencies of `SECONDS`: **all times
 but those of compiling are simulated**.  The compiled programs run in the real runner on a virtual clock.  `path` is the
-critical path of the oracle's graph, which is drawn from a traced run of the serial program, not by the compiler; `naive`
-is reckoned from that graph too (`dicem_codegen.verify.naive`).  Equal programs meet equal worlds in each column.
+critical path of the oracle's graph, which is drawn from a traced run of the serial program, not by the compiler;
+`naive` is reckoned from that graph too (`dicem_codegen.verify.naive`).  A program meets the same worlds in each column.
 
-Then DiCE's own experiment, 100 programs as ViperGPT writes them for GQA on 2, 4 and 8 workers: the mean over the programs
-of serial time over time on P workers.  The published figures come from other programs, models and machines.
+Then DiCE's own experiment, 100 programs as ViperGPT writes them for GQA on 2, 4 and 8 workers: the mean over the
+programs of serial time over time on P workers.  The published figures come from other programs, models and machines.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import platform
@@ -27,14 +28,15 @@ from pathlib import Path
 from typing import Any
 
 from dicem_codegen import CompiledProgram, compile_program
-from dicem_codegen.schedule import MAX_JOBS, Policy, first_come, longest_way, optimum
+from dicem_codegen.schedule import Policy, first_come, list_schedule, longest_way, optimum
+from dicem_codegen.verify.barriers import barriers_in
 from dicem_codegen.verify.batch import Entry, run_batch
 from dicem_codegen.verify.chance import Traits, hints_of
 from dicem_codegen.verify.drive import LIMITS, load_twin
 from dicem_codegen.verify.naive import naive_seconds
 from dicem_codegen.verify.trace import CriticalPath, critical_path
 from dicem_codegen.verify.world import World, with_effects
-from dicem_shared.errors import DicemError
+from dicem_shared.errors import CompileError, DicemError
 from dicem_shared.program import prepare
 from dicem_shared.runner import Interpreter
 
@@ -50,8 +52,9 @@ PUBLISHED = {2: 2.0, 4: 2.95, 8: 3.7}
 PATH_BAR, OPTIMUM_BAR, WIDE_BAR = 1.02, 1.05, 0.95
 COMPILE_BAR_MS = 50.0
 LINES = (100, 200, 500, 1000, 2000)
-SMALL = min(MAX_JOBS, 9)
+SMALL = 9
 """The optimum is sought for programs of so many calls."""
+POLICIES = ("longest way", "first come", "knowing all")
 FUNCTIONS = with_effects()
 
 
@@ -138,54 +141,73 @@ def means(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def on_workers(subjects: Sequence[Subject], batch: int, interpreter: Interpreter) -> list[dict[str, float]]:
-    """DiCE's experiment: each of `batch` programs alone on 2, 4 and 8 workers, then the batch side by side."""
-    pairs = [(subjects[n % len(subjects)], n // len(subjects)) for n in range(batch)]
-    entries = [(each, each.world(1000 + frame)) for each, frame in pairs]
-    bounds = [critical_path(each.source, world) for each, world in entries]
+@dataclass(frozen=True)
+class Case:
+    """A program in a world, and the bound of every schedule."""
+
+    subject: Subject
+    world: World
+    bound: CriticalPath
+
+    def on(self, workers: int, interpreter: Interpreter, policy: Policy) -> float:
+        """Simulated seconds of the compiled program."""
+        return run_batch([self.subject.entry(self.world, policy)], interpreter, workers).makespan_s
+
+
+def cases(subjects: Sequence[Subject], count: int, boxes: int, first: int = 1000) -> list[Case]:
+    """The programs in turn, on one frame after the other."""
+    made = []
+    for number in range(count):
+        each = subjects[number % len(subjects)]
+        world = each.world(first + number // len(subjects), boxes)
+        made.append(Case(each, world, critical_path(each.source, world)))
+    return [case for case in made if case.bound.seconds]
+
+
+def on_workers(batch: Sequence[Case], interpreter: Interpreter) -> list[dict[str, Any]]:
+    """DiCE's experiment: each program alone on 2, 4 and 8 workers; then all of them side by side."""
     rows = []
+    serial = sum(case.bound.serial_seconds for case in batch)
+    work = sum(case.bound.work_seconds for case in batch)
     for workers in WORKERS:
-        alone = {
-            name: [
-                run_batch([each.entry(world, each.policy if ours else first_come)], interpreter, workers).makespan_s
-                for each, world in entries
-            ]
-            for name, ours in (("longest", True), ("first", False))
-        }
-        speedups = [bound.serial_seconds / took for bound, took in zip(bounds, alone["longest"], strict=True)]
-        ideal = [bound.serial_seconds / bound.graph.run(workers).makespan_s for bound in bounds]
+        took = [case.on(workers, interpreter, case.subject.policy) for case in batch]
+        best = [list_schedule(case.bound.graph, workers).makespan_s for case in batch]
+        entries = [case.subject.entry(case.world, case.subject.policy) for case in batch]
+        together = run_batch(entries, interpreter, workers, in_flight=4 * workers)
         over = [
-            took - bound.work_seconds / workers - bound.seconds
-            for bound, took in zip(bounds, alone["longest"], strict=True)
+            (seconds - case.bound.work_seconds / workers - case.bound.seconds, case.subject.name)
+            for case, seconds in zip(batch, took, strict=True)
         ]
-        together = run_batch(
-            [each.entry(world, each.policy) for each, world in entries], interpreter, workers, in_flight=4 * workers
-        )
-        serial = sum(bound.serial_seconds for bound in bounds)
         rows.append({
-            "workers": workers, "speedup": statistics.mean(speedups), "ideal": statistics.mean(ideal),
-            "published": PUBLISHED[workers], "batch_speedup": serial / together.makespan_s,
-            "batch_work_speedup": sum(b.work_seconds for b in bounds) / together.makespan_s,
-            "busy": together.busy_s / together.makespan_s / workers, "over_bound": max(over),
-            **near_optimum(bounds, alone, workers),
+            "workers": workers, "published": PUBLISHED[workers],
+            "speedup": statistics.mean(c.bound.serial_seconds / t for c, t in zip(batch, took, strict=True)),
+            "at_best": statistics.mean(c.bound.serial_seconds / t for c, t in zip(batch, best, strict=True)),
+            "together": serial / together.makespan_s, "together_work": work / together.makespan_s,
+            "busy": together.busy_s / together.makespan_s / workers,
+            "over_bound": sorted({name for excess, name in over if excess > 1e-9}),
         })  # fmt: skip
     return rows
 
 
-def near_optimum(bounds: Sequence[CriticalPath], took: dict[str, list[float]], workers: int) -> dict[str, float]:
-    """How near the optimum of the oracle's graph each policy comes, where that can be found."""
-    ratios: dict[str, list[float]] = {name: [] for name in took}
-    for number, bound in enumerate(bounds):
-        if workers < len(bound.graph.jobs) <= SMALL:
-            best = optimum(bound.graph, workers)
-            for name, seconds in took.items():
-                ratios[name].append(seconds[number] / best)
-    found: dict[str, float] = {"enumerated": len(ratios["longest"])}
-    for name, each in ratios.items():
-        found[f"{name}_over_optimum"] = geometric(each)
-        found[f"{name}_worst"] = max(each, default=1.0)
-        found[f"{name}_within"] = sum(r <= OPTIMUM_BAR for r in each) / len(each) if each else 1.0
-    return found
+def near_optimum(batch: Sequence[Case], interpreter: Interpreter) -> list[dict[str, Any]]:
+    """How near the optimum the compiled programs come, where it can be found: by policy; and the graph itself, by a
+    scheduler that knows the future."""
+    rows = []
+    for workers in (2, 3, 4):
+        small = [case for case in batch if workers < len(case.bound.graph.jobs) <= SMALL]
+        best = [optimum(case.bound.graph, workers) for case in small]
+        ways = {
+            "longest way": [case.on(workers, interpreter, case.subject.policy) for case in small],
+            "first come": [case.on(workers, interpreter, first_come) for case in small],
+            "knowing all": [list_schedule(case.bound.graph, workers).makespan_s for case in small],
+        }
+        row: dict[str, Any] = {"workers": workers, "programs": len(small)}
+        for name, took in ways.items():
+            ratios = [seconds / least for seconds, least in zip(took, best, strict=True)]
+            within = sum(ratio <= OPTIMUM_BAR for ratio in ratios) / max(len(ratios), 1)
+            row[name] = {"mean": geometric(ratios), "worst": max(ratios, default=1.0), "within": within}
+        rows.append(row)
+    return rows
 
 
 WIDE = """
@@ -230,45 +252,33 @@ def long_program(lines: int) -> str:
     """A program of so many lines."""
     blocks = "".join(BLOCK.format(n=n) for n in range((lines - 4) // 10))
     rest = "    names.append('x')\n" * ((lines - 4) % 10)
-    return f"def execute_command(image):\n    image_patch = ImagePatch(image)\n    names = []\n{blocks}{rest}    return names\n"
+    head = "def execute_command(image):\n    image_patch = ImagePatch(image)\n    names = []\n"
+    return f"{head}{blocks}{rest}    return names\n"
 
 
 def compile_times(repeats: int = 5) -> list[dict[str, float]]:
-    """Milliseconds, real ones: the least of some."""
+    """Milliseconds of CPU, real ones: the least of some."""
     rows = []
     for lines in LINES:
         source, best = long_program(lines), math.inf
         for _ in range(repeats if lines <= 500 else 2):
-            started = time.perf_counter()
+            started = time.process_time()
             compile_program(source, FUNCTIONS)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         rows.append({"lines": source.count("\n"), "ms": best * 1e3})
     return rows
 
 
-def generated(count: int, interpreter: Interpreter) -> tuple[list[Row], dict[str, int]]:
-    """Programs that the test-suite makes up; and those that could not be compared, by why."""
+def generated(count: int) -> tuple[list[Subject], int]:
+    """Programs that the test-suite makes up; and how many the compiler refused."""
     sys.path.insert(0, str(ROOT))
     from tests.codegen.generator import generate
 
-    rows, left_out = [], {"not compiled": 0, "not traced": 0, "nothing asked": 0}
+    made = []
     for seed in range(count):
-        source = generate(seed).source
-        try:
-            each = subject(f"generated {seed}", source)
-        except DicemError:
-            left_out["not compiled"] += 1
-            continue
-        try:
-            row = measured(each, [each.world(seed)], interpreter)
-        except DicemError:
-            left_out["not traced"] += 1
-            continue
-        if row.path and row.ours:
-            rows.append(row)
-        else:
-            left_out["nothing asked"] += 1
-    return rows, left_out
+        with contextlib.suppress(CompileError):
+            made.append(subject(f"generated {seed}", generate(seed).source))
+    return made, count - len(made)
 
 
 def measure(frames: int, batch: int, made_up: int) -> dict[str, Any]:
@@ -277,7 +287,6 @@ def measure(frames: int, batch: int, made_up: int) -> dict[str, Any]:
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "seconds": SECONDS,
         "frames": frames,
-        "seeds": f"frames 0 to {frames - 1}; the batch's from 1000",
         "compile": compile_times(),
         "programs": {},
         "means": {},
@@ -290,26 +299,34 @@ def measure(frames: int, batch: int, made_up: int) -> dict[str, Any]:
             rows = [measured(each, [each.world(seed) for seed in range(frames)], interpreter) for each in subjects]
             result["programs"][group] = [asdict(row) for row in rows]
             result["means"][group] = means(rows)
-        rows, result["left_out"] = generated(made_up, interpreter)
+        made, result["refused"] = generated(made_up)
+        rows = [row for each in made if (row := measured(each, [each.world(0)], interpreter)).path and row.ours]
         result["means"]["generated, no barrier"] = means([row for row in rows if not row.barriers])
         result["means"]["generated, barriers"] = means([row for row in rows if row.barriers])
-        result["workers"] = on_workers(gqa, batch, interpreter)
+        small = [each for each in made if not barriers_in(each.source)]
+        sparse = cases(gqa, batch, boxes=6)
         result["batch"] = batch
+        result["workers"] = {
+            "0 to 6 things": on_workers(sparse, interpreter),
+            "0 to 20 things": on_workers(cases(gqa, batch, boxes=20), interpreter),
+        }
+        result["optimum"] = near_optimum(sparse + cases(small, len(small) * 2, boxes=3), interpreter)
         result["wide"] = wide(interpreter)
     return result
 
 
-def verdict(met: bool, bar: str) -> str:
+def verdict(met: bool, bar: object) -> str:
     """Against what was promised."""
     return f"{'meets' if met else 'MISSES'} {bar}"
 
 
 def table(result: dict[str, Any]) -> str:
     """The figures for a reader."""
+    given = ", ".join(f"{name} {seconds}" for name, seconds in result["seconds"].items())
     lines = [
-        f"{result['machine']}; one run; simulated seconds, latencies given: "
-        + ", ".join(f"{name} {seconds}" for name, seconds in result["seconds"].items()),
-        f"{result['frames']} frames a program ({result['seeds']}); baseline: the serial program, one call after the other",
+        f"{result['machine']}; one run; baseline: the serial program, one call after the other",
+        f"simulated seconds; a call takes: {given}",
+        f"{result['frames']} frames a program (seeds 0 to {result['frames'] - 1}; in the batch from 1000)",
         "",
         f"{'program':34}{'calls':>7}{'serial':>9}{'naive':>9}{'ours':>9}{'path':>9}{'ours/path':>11}",
     ]
@@ -325,45 +342,51 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{group:34}{mean['programs']:7}{ways}")
     free = [row for rows in result["programs"].values() for row in rows if not row["barriers"]]
     worst = max(row["ours"] / row["path"] for row in free)
-    lines.append(
-        f"without a barrier, {len(free)} programs: worst {worst:.3f}: " + verdict(worst <= PATH_BAR, f"{PATH_BAR}")
-    )
-    lines.append("generated programs left out: " + ", ".join(f"{n} {why}" for why, n in result["left_out"].items()))
-    return "\n".join([*lines, "", *worker_lines(result), "", *compile_lines(result)])
+    lines.append(f"without a barrier, {len(free)} programs: worst {worst:.3f}: " + verdict(worst <= PATH_BAR, PATH_BAR))
+    lines.append(f"generated programs that the compiler refused: {result['refused']}")
+    return "\n".join([*lines, "", *worker_lines(result), "", *optimum_lines(result), "", *compile_lines(result)])
 
 
 def worker_lines(result: dict[str, Any]) -> list[str]:
-    """The experiments with few workers."""
+    """DiCE's experiment, and the bounds."""
     lines = [
         f"DiCE's experiment: {result['batch']} GQA-shaped programs, each alone on P workers; mean speed-up over serial",
-        f"{'P':>3}{'speed-up':>10}{'efficiency':>12}{'at best':>9}{'DiCE, published':>17}{'batch':>8}{'its work':>10}{'busy':>7}",
+        f"{'a find sees':>16}{'P':>3}{'speed-up':>10}{'efficiency':>12}{'at best':>9}{'DiCE, published':>17}"
+        f"{'together':>10}{'its work':>10}{'busy':>7}",
     ]
-    for row in result["workers"]:
-        p = int(row["workers"])
-        lines.append(
-            f"{p:3}{row['speedup']:10.2f}{row['speedup'] / p:12.2f}{row['ideal']:9.2f}{row['published']:17.2f}"
-            f"{row['batch_speedup']:8.2f}{row['batch_work_speedup']:10.2f}{row['busy']:7.2f}"
-        )
+    for seen, rows in result["workers"].items():
+        for row in rows:
+            p = row["workers"]
+            lines.append(
+                f"{seen:>16}{p:3}{row['speedup']:10.2f}{row['speedup'] / p:12.2f}{row['at_best']:9.2f}"
+                f"{row['published']:17.2f}{row['together']:10.2f}{row['together_work']:10.2f}{row['busy']:7.2f}"
+            )
+    over = sorted({name for rows in result["workers"].values() for row in rows for name in row["over_bound"]})
     lines += [
-        "`at best`: the oracle's graph, first come first served.  `batch`: all programs side by side, 4 P at once, over",
-        "serial; `its work`: without the calls that merging saves; `busy`: the share of time that the workers work.",
-        "",
-        f"beside the optimum, programs of at most {SMALL} calls and more calls than workers: mean, worst, share within 5 %",
+        "at best: the oracle's graph, knowing every call; together: side by side, 4 P programs at once, over serial;",
+        "its work: without the calls that merging saves; busy: the share of time that the workers work",
+        "makespan at most work/P + critical path: "
+        + verdict(not over, "it")
+        + (f" ({', '.join(over)})" if over else ""),
     ]
-    for row in result["workers"]:
-        texts = [
-            f"{what} {row[f'{name}_over_optimum']:.3f} {row[f'{name}_worst']:.3f} {row[f'{name}_within']:.0%}"
-            for name, what in (("longest", "longest way first"), ("first", "first come first"))
-        ]
-        lines.append(f"{int(row['workers']):3} workers, {int(row['enumerated'])} programs: " + "; ".join(texts))
-    over = max(row["over_bound"] for row in result["workers"])
-    lines.append(
-        "makespan at most work/P + critical path: " + verdict(over <= 1e-9, "it") + f" (nearest {over:+.3f} s)"
-    )
     for row in result["wide"]:
-        p, share = int(row["workers"]), row["work_over_path_a_worker"]
+        p, share = row["workers"], row["work_over_path_a_worker"]
         bar = verdict(row["speedup"] >= WIDE_BAR * p, f"{WIDE_BAR} P") if share >= 20 else "below 20: no bar"
         lines.append(f"work/path {share:.0f} a worker, P = {p}: speed-up {row['speedup']:.2f}: {bar}")
+    return lines
+
+
+def optimum_lines(result: dict[str, Any]) -> list[str]:
+    """Beside the best that any order could reach."""
+    lines = [
+        f"over the optimum: GQA-shaped and generated programs without a barrier, of at most {SMALL} calls and more than P",
+        f"{'P':>3}{'programs':>10}   " + "".join(f"{name + ': mean, worst, within 5 %':>40}" for name in POLICIES),
+    ]
+    for row in result["optimum"]:
+        ways = "".join(
+            f"{way['mean']:20.3f}{way['worst']:8.3f}{way['within']:12.0%}" for way in (row[name] for name in POLICIES)
+        )
+        lines.append(f"{row['workers']:3}{row['programs']:10}   {ways}")
     return lines
 
 

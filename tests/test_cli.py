@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dicem_shared.cli import assemble
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("cloud", "edge", "functions", "scenes", "simulate")
+COMMANDS = ("cloud", "compile", "edge", "functions", "scenes", "simulate", "verify")
 
 
 def test_help_names_every_command() -> None:

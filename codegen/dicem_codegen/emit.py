@@ -99,10 +99,11 @@ def _insert_strands(tree: ast.Module, strands: list[tuple[ast.stmt, list[ast.Asy
         names = {n.id for n in ast.walk(pending.pop()) if isinstance(n, ast.Name)} & by_name.keys() - used
         used |= names
         pending.extend(by_name[name] for name in names)
+    tops = {id(node): statement for statement in tree.body for node in ast.walk(statement)}
+    before: dict[int, list[ast.stmt]] = {}
     for function, found in strands:
-        made = [strand for strand in found if strand.name in used]
-        place = next(i for i, s in enumerate(tree.body) if any(n is function for n in ast.walk(s)))
-        tree.body[place:place] = made
+        before.setdefault(id(tops[id(function)]), []).extend(s for s in found if s.name in used)
+    tree.body[:] = [made for statement in tree.body for made in (*before.get(id(statement), []), statement)]
 
 
 def _insert_header(tree: ast.Module) -> None:

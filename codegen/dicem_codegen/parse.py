@@ -281,7 +281,7 @@ def _check_meaning(parsed: Parsed) -> None:
 
 def _directives(source: str, where: str) -> dict[str, str]:
     try:
-        return program._directives(source, where)
+        return program.directives(source, where)
     except ProgramError as cause:
         line = int(cause.what.removeprefix(f"{where}:").split(":", 1)[0])
         expected = f": expected {cause.expected}, got {cause.got}"

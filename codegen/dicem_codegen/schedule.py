@@ -119,16 +119,22 @@ class _Search:
     def __init__(self, jobs: dict[int, Job], workers: int, best: float) -> None:
         self.jobs, self.workers, self.best = jobs, workers, best
         self.needs = {number: job.needs for number, job in jobs.items()}
+        self.behind = {n: [m for m, needs in self.needs.items() if n in needs] for n in jobs}
+        self.twins = {n: (job.seconds, job.after, self._named_in(n)) for n, job in jobs.items()}
+        """equal for calls of which it does not matter which is first"""
         self.levels = self._levels()
         self.least = max(sum(job.seconds for job in jobs.values()) / workers, *self.levels.values())
         self.seen: dict[frozenset[int], list[tuple[float, ...]]] = {}
 
+    def _named_in(self, number: int) -> tuple[tuple[int, int], ...]:
+        """Where others name it among what they wait for."""
+        return tuple((n, i) for n, job in self.jobs.items() for i, way in enumerate(job.after) if number in way)
+
     def _levels(self) -> dict[int, float]:
         """For each call, the least seconds from its start to the end of all."""
-        behind = {n: [m for m, needs in self.needs.items() if n in needs] for n in self.jobs}
         levels: dict[int, float] = {}
-        for number in sorted(self.jobs, key=lambda n: len(behind[n])):  # who needs more stands behind fewer
-            levels[number] = self.jobs[number].seconds + max((levels[m] for m in behind[number]), default=0.0)
+        for number in sorted(self.jobs, key=lambda n: len(self.behind[n])):  # what stands behind others has fewer
+            levels[number] = self.jobs[number].seconds + max((levels[m] for m in self.behind[number]), default=0.0)
         return levels
 
     def place(self, ends: dict[int, float], free: tuple[float, ...]) -> None:
@@ -142,8 +148,10 @@ class _Search:
         if self._was_better(ends, free):
             return
         ready = [(max(free[0], self._ready_at(number, ends)), -self.levels[number], number) for number in left]
+        tried = set()
         for start, _, number in sorted(ready):
-            if start < _INFINITY:
+            if start < _INFINITY and self.twins[number] not in tried:
+                tried.add(self.twins[number])
                 end = start + self.jobs[number].seconds
                 self.place({**ends, number: end}, tuple(sorted(max(start, time) for time in (*free[1:], end))))
 

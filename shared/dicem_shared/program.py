@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .entries import call_arguments
 from .errors import ProgramError, ProgramSyntaxError
 from .ids import digest
 
@@ -73,14 +74,14 @@ def prepare(source: str, *, name: str = "program", where: str = "program") -> Pr
     :raises ProgramError: no entry function, one that takes something else than a frame, or a directive we do not know
     """
     tree = _parse(source, where)
-    directives = _directives(source, where)
-    origin = directives.get("crop-origin", "bottom-left")
+    said = directives(source, where)
+    origin = said.get("crop-origin", "bottom-left")
     entry = _entry(tree, where)
-    is_module = _runs_itself(tree, entry.name)
+    is_module = runs_itself(tree, entry.name)
     resolved = _resolve_imports(source, tree, where)
     call = "" if is_module else f"\n{_call_of(entry, where, strands='spawn' in source)}\n"
     return Program(
-        name=directives.get("name", name),
+        name=said.get("name", name),
         source=source,
         runnable=resolved + (call or "\nNone\n"),
         form="module" if is_module else "function",
@@ -108,7 +109,11 @@ def _parse(source: str, where: str) -> ast.Module:
         raise ProgramSyntaxError(f"{where}:1:1: not text", got=str(cause)) from None
 
 
-def _directives(source: str, where: str) -> dict[str, str]:
+def directives(source: str, where: str) -> dict[str, str]:
+    """What the lines `# dicem: key=value` say.
+
+    :raises ProgramError: one that we do not know
+    """
     found: dict[str, str] = {}
     for match in _DIRECTIVE.finditer(source):
         key, value = match.group(1), match.group(2)
@@ -144,28 +149,15 @@ def _call_of(entry: Function, where: str, *, strands: bool) -> str:
 
     `strands`: it may have some, so that it is run with room for them, which takes a little longer.
     """
-    arguments = entry.args
-    required = len(arguments.args) - len(arguments.defaults)
-    if (
-        arguments.posonlyargs
-        or len(arguments.args) < 1
-        or required > 1
-        or any(d is None for d in arguments.kw_defaults)
-    ):
+    arguments = call_arguments(entry.args)
+    if arguments is None:
+        parameters = entry.args.posonlyargs + entry.args.args + entry.args.kwonlyargs
         raise ProgramError(
             f"{_at(where, entry)}: {entry.name} cannot be called with a frame",
             expected="one parameter: image, image_patch, video or image_filename",
-            got=", ".join(a.arg for a in arguments.posonlyargs + arguments.args + arguments.kwonlyargs) or "none",
+            got=", ".join(a.arg for a in parameters) or "none",
         )
-    name = arguments.args[0].arg
-    if name.endswith("patch"):
-        given = "ImagePatch(_frame)"
-    elif "video" in name:
-        given = "_frames"
-    elif name.endswith(("filename", "path", "file")):
-        given = '"frame"'
-    else:
-        given = "PILImage(_frame)"
+    given = ", ".join(arguments)
     if not isinstance(entry, ast.AsyncFunctionDef):
         return f"_returned({entry.name}({given}))"
     if strands:
@@ -173,7 +165,7 @@ def _call_of(entry: Function, where: str, *, strands: bool) -> str:
     return f"_returned(await {entry.name}({given}))"
 
 
-def _runs_itself(tree: ast.Module, entry: str) -> bool:
+def runs_itself(tree: ast.Module, entry: str) -> bool:
     """Whether the program calls its entry when it is run, by itself or through functions of its own."""
     functions = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
     pending: list[ast.AST] = [node for node in tree.body if not isinstance(node, _DEFINITIONS)]

@@ -209,7 +209,9 @@ def test_the_entry(source: str, what: str) -> None:
 
 
 def test_a_module_that_calls_its_entry_may_pass_what_it_likes() -> None:
-    assert said("def execute_command(image, other): pass\nexecute_command(1, 2)") == []
+    entry = "def execute_command(image, other): pass\n"
+    assert said(entry + "execute_command(1, 2)") == []
+    assert said(entry + "def main():\n    execute_command(1, 2)\nmain()") == []
 
 
 # Recursion and constants

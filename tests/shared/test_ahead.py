@@ -430,8 +430,8 @@ class Again:
 @pytest.mark.parametrize(
     ("go", "kind"),
     [
-        ("call('llm', {'prompt': 'x'}, None, '', None, None, True)", "RuntimeError"),  # nothing is shared
-        ("call('llm', {'prompt': 'x'}, None, '', None, None, 1)", "fine"),
+        ("call('llm', {'prompt': 'x'}, None, '', None, None, None, True)", "RuntimeError"),  # nothing is shared
+        ("call('llm', {'prompt': 'x'}, None, '', None, None, None, 1)", "fine"),
         ("call(True)", "TypeError"), ("share_calls(1)", "TypeError"), ("share_calls()", "fine"),
         ("open_door()", "fine"), ("open_door(1)", "TypeError"), ("wait_at_door()", "fine"),
         ("wait_at_door(None)", "TypeError"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 
+from dicem_shared import program
 from dicem_shared.entries import call_arguments
 from dicem_shared.program import ENTRIES
 
@@ -30,7 +31,7 @@ def check_entry(subject: Subject) -> None:
         message = f"two entry functions: {entries[1].name} here, {first.name} in line {first.lineno}"
         subject.say(entries[1], "error", "two-entries", message, "Keep one")
         return
-    if not _is_called(subject, entries[0].name):
+    if not program.runs_itself(subject.tree, entries[0].name):
         _check_signature(subject, entries[0])
     if is_generator(entries[0]):
         message = f"{entries[0].name} has a `yield`: it gives a generator, which cannot be stored as an answer"
@@ -39,15 +40,6 @@ def check_entry(subject: Subject) -> None:
 
 def _top_level(subject: Subject) -> list[ast.stmt]:
     return [node for node in subject.tree.body if not isinstance(node, _DEFINITIONS)]
-
-
-def _is_called(subject: Subject, name: str) -> bool:
-    """Whether the module calls its entry itself."""
-    return any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
-        for statement in _top_level(subject)
-        for node in ast.walk(statement)
-    )
 
 
 def _check_module(subject: Subject, functions: list[Function]) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import hermod
 
 from ..lower.words import RUNNER_MODULES, prelude_globals
 from .near import did_you_mean
-
-if TYPE_CHECKING:  # `lower` looks up the modules here, and `subject` scopes there
-    from .subject import Subject
+from .subject import Subject
 
 PRELUDE_MODULES: Final = {
     "hermod": frozenset(hermod.__all__),

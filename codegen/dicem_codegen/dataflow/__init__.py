@@ -18,7 +18,7 @@ from .helpers import Helper, candidates, is_quiet
 from .ir import Ask, Block, Loc, Loop, Pinned, text_of
 from .needs import find_needs
 from .objects import Objects
-from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, pure_functions
+from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, keeps_iterators, pure_functions
 from .serial import notes
 from .speculate import Window, windows
 
@@ -69,15 +69,26 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
     kinds = infer(lowered.tree, entry=lowered.entry, form=lowered.form)
     pure = pure_functions(facts)
     asking = [(f, o) for f, o in _functions(lowered.tree) if any(isinstance(n, ast.Await) for n in ast.walk(f))]
-    helpers = candidates(lowered.tree, asking, lowered.entry)
+    kept = keeps_iterators(lowered.tree)
+    helpers = {} if kept is not None else candidates(lowered.tree, asking, lowered.entry)
     shadows = _settled(asking, helpers, lambda f, o, h: _shadow(f, o, lowered, facts, kinds, pure, h), facts)
-    if speculate > 0 and not {"iter", "zip", "range"} & (facts.constants | facts.variables | facts.functions.keys()):
+    if kept is not None:
+        for shadow in shadows:
+            shadow.starts = []
+    if (
+        kept is None
+        and speculate > 0
+        and not {"iter", "zip", "range"} & (facts.constants | facts.variables | facts.functions.keys())
+    ):
         for shadow in shadows:
             shadow.windows = windows(shadow.planner, speculate / len(shadows))
     pixels = Pixels(lowered.tree, lowered.entry)
     nodes = [node for shadow in shadows for node in _call_nodes(shadow, pixels)]
     nodes.sort(key=lambda node: node.site.number)
     diagnostics = [note for shadow in shadows for note in notes(shadow.planner)]
+    if kept is not None:
+        said = f"nothing is started ahead: {ast.unparse(kept)} can be walked once only, and is kept where it stands"
+        diagnostics.append(Diagnostic(getattr(kept, "lineno", 1), 1, "note", "serial", said))
     for window in (window for shadow in shadows for window in shadow.windows):
         said = f"calls for the next {window.width} elements are started before it is sure that the loop comes to them"
         diagnostics.append(Diagnostic(window.loop.anchor.lineno, 1, "note", "speculation", said))
@@ -96,7 +107,7 @@ def _settled(
         shadows = [shadow_of(function, outer, helpers) for function, outer in asking]
         loud = {
             s.function.name for s in shadows
-            if s.function.name in helpers and not is_quiet(s.planner.order, facts, s.objects.is_shared)
+            if s.function.name in helpers and not is_quiet(s.function, s.planner.order, facts, s.objects.is_shared)
         }  # fmt: skip
         for name in loud:
             del helpers[name]
@@ -149,14 +160,12 @@ def _shadow(
             return expr.id in plain
         return kinds.is_immutable(expr) or kinds.kind_of(expr) in _PLAIN_KINDS
 
-    objects = Objects(is_plain)
+    objects = Objects(is_plain, facts.functions)
     parameters = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
-    find_needs(root, objects, purity, [name for name in (*parameters, *sorted(outer)) if name not in plain])
+    shared = [*parameters, *sorted(outer | _captured(function) | facts.constants | facts.variables)]
+    find_needs(root, objects, purity, [name for name in shared if name not in plain])
 
-    def locations(loc: Loc) -> set[Loc]:
-        return objects.locations(ast.Name(loc[1], ast.Load())) if loc[0] == "name" else {loc}
-
-    planner = Planner(root, frozenset(parameters) | outer, locations)
+    planner = Planner(root, frozenset(parameters) | outer, objects.held_by)
     return Shadow(function, root, objects, local | builder.made, again, planner.starts(), planner)
 
 
@@ -172,6 +181,17 @@ def _names_by_kind(function: Function, builder: Builder, kinds: Kinds) -> tuple[
         plain[name] = plain.get(name, True) and is_plain
         again[name] = again.get(name, True) and (is_plain or kinds.never_iterator(node))
     return frozenset(n for n, yes in plain.items() if yes), frozenset(n for n, yes in again.items() if yes)
+
+
+def _captured(function: Function) -> frozenset[str]:
+    """The names that functions inside of it look at, sort keys aside, which are gone at once."""
+    keys = {id(k.value) for n in ast.walk(function) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "key"}
+    inner = [
+        n for n in ast.walk(function)
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda))
+        and n is not function and id(n) not in keys
+    ]  # fmt: skip
+    return frozenset(n.id for f in inner for n in ast.walk(f) if isinstance(n, ast.Name))
 
 
 def _scope_names(function: Function) -> frozenset[str]:

@@ -31,8 +31,8 @@ class Start:
     """those of them that must be awaited; 0: it can be started in line"""
     carried: int = 0
     """those of them that one iteration leaves to the next"""
-    unbound: frozenset[str] = frozenset()
-    """names that nothing can have bound by then"""
+    comes_once: bool = False
+    """the program comes to that place once: names that only later steps bind are not bound there"""
 
 
 class Planner:
@@ -344,17 +344,12 @@ class Planner:
         here = bits & ~((1 << index) - 1)
         own = 1 << ask.index
         keep = here if carried & own else here & ~own
-        start = Start(ask, block, before, index, keep, here & self.asks & ~own, carried, self._unbound_at(block, index))
+        start = Start(ask, block, before, index, keep, here & self.asks & ~own, carried, _comes_once(block))
         return self._with_makers(start, floor)
 
-    def _unbound_at(self, block: Block, index: int) -> frozenset[str]:
-        """The names that only later steps bind; none if the place may be come to again."""
-        around = block.parent
-        while around is not None:
-            if not isinstance(around, Branch):
-                return frozenset()
-            around = around.block.parent
-        return frozenset(name for name, first in self._first_bound.items() if first >= index)
+    def binds_later(self, name: str, index: int) -> bool:
+        """Whether no step before that one can have bound a name."""
+        return self._first_bound.get(name, -1) >= index
 
     def _inline_place(
         self, path: list[tuple[Block, Node]], level: int, begin: int, waits: int
@@ -424,7 +419,7 @@ class Planner:
                 start.keep |= 1 << source.index
                 pending.append(source)
             # What no step binds comes from outside.
-            if any(loc not in bound and self._may_be(loc, changed) for loc in node.reads if loc[0] == "name"):
+            if any(loc not in bound and self._may_be(loc, changed) for loc in node.reads if loc[0] in ("name", "attr")):
                 return None
         return start
 
@@ -458,6 +453,16 @@ def _makes(node: Bind) -> bool:
         case ast.Assign(value=ast.Call(func=ast.Name(id="set" | "list" | "dict"))):
             return True
     return False
+
+
+def _comes_once(block: Block) -> bool:
+    """Whether the program comes to the lines of a block once at most."""
+    around = block.parent
+    while around is not None:
+        if not isinstance(around, Branch):
+            return False
+        around = around.block.parent
+    return True
 
 
 def _span(node: Node) -> int:

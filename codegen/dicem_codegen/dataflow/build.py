@@ -244,11 +244,24 @@ class Builder:
         names |= {h.name for h in ast.walk(statement) if isinstance(h, ast.ExceptHandler) and h.name}
         what = {"With": "with", "While": "while", "Try": "try", "TryStar": "try", "Match": "match", "For": "for"}
         why = what.get(type(statement).__name__, type(statement).__name__.lower())
+        names |= _captured(statement)
         node = self._pin(why, barrier=True, binds=sorted(names))
         self._loops.append(None)
+        heads = _heads(statement)
+        targets = [part for part in _parts_bound(statement) if not isinstance(part, ast.Name)]
+        if targets or not all(map(self._is_plain, heads)):
+            node.regions.append(Block(node, None))
+            self._arm(node.regions[0], node, lambda: self._head(heads, targets))
         for body in _bodies(statement):
             node.regions.append(self._inside(node, body))
         self._loops.pop()
+
+    def _head(self, heads: list[ast.expr], targets: list[ast.expr]) -> None:
+        """What a barrier computes and binds itself, as steps."""
+        for head in heads:
+            self.expr(head)
+        if targets:
+            self._pin("binds items or attributes", barrier=True, reads=targets)
 
     # Expressions: what is left of them computes and nothing else
 
@@ -306,14 +319,14 @@ class Builder:
         name = target or self._temp(expr)
         if site is None or not isinstance(expr.value, ast.Call):
             inner = self._rebuilt(expr.value) if not self._is_plain(expr.value) else expr.value
-            self._pin("awaits what has been started", awaits=True, reads=[inner], binds=[name])
+            self._pin("awaits what has been started", awaits=True, reads=[inner], binds=[name]).may_keep = True
             return ast.Name(name, ast.Load())
         call = self._parts_of_call(expr.value)
         helper = self._helper_of(call) if site.form == "helper" else None
         if helper is not None and not helper.is_pure:
             started = self._variant_call(call, helper)
             self._add(Ask(self._anchor, self._block, target=self._temp(), call=started, site=site, common=True))
-            self._pin(f"{helper.name} has effects", awaits=True, reads=[call], binds=[name])
+            self._pin(f"{helper.name} has effects", awaits=True, reads=[call], binds=[name]).may_keep = True
         elif helper is not None or (site.pure and site.form != "helper"):
             self._add(Ask(self._anchor, self._block, target=name, call=call, site=site))
         else:
@@ -533,6 +546,37 @@ def _bodies(statement: ast.stmt) -> list[list[ast.stmt]]:
     for handler in (*getattr(statement, "handlers", []), *getattr(statement, "cases", [])):
         found.append(handler.body)
     return found
+
+
+def _heads(statement: ast.stmt) -> list[ast.expr]:
+    """What a statement with bodies computes itself."""
+    match statement:
+        case ast.While(test=test):
+            return [test]
+        case ast.With(items=items):
+            return [item.context_expr for item in items]
+        case ast.Match(subject=subject, cases=cases):
+            return [subject, *(case.guard for case in cases if case.guard is not None)]
+        case ast.Try(handlers=handlers):
+            return [handler.type for handler in handlers if handler.type is not None]
+    return []
+
+
+def _parts_bound(statement: ast.stmt) -> list[ast.expr]:
+    """The names, attributes and items that the head of a statement binds."""
+    match statement:
+        case ast.For(target=target):
+            return _target_parts(target)
+        case ast.With(items=items):
+            return [part for item in items if item.optional_vars for part in _target_parts(item.optional_vars)]
+    return []
+
+
+def _captured(statement: ast.stmt) -> set[str]:
+    """The names that patterns bind."""
+    found = {n.name for n in ast.walk(statement) if isinstance(n, (ast.MatchAs, ast.MatchStar))}
+    found |= {n.rest for n in ast.walk(statement) if isinstance(n, ast.MatchMapping)}
+    return {name for name in found if name is not None}
 
 
 def _number(root: Block) -> None:

@@ -74,7 +74,8 @@ class Cutter:
         ways = [_Way(s.ask, s.keep, s.carried) for s in starts]
         inline = self._block(starts[0].block, ways)
         bound = bound_in(inline)
-        self._drop_arguments(inline, starts[0].unbound - bound)
+        if starts[0].comes_once:
+            self._drop_arguments(inline, starts[0].index, bound)
         walked = walked_names(inline) - bound
         guards: list[ast.stmt] = [
             ast.Expr(_hermod("again", ast.Name(name, ast.Load())))
@@ -120,13 +121,16 @@ class Cutter:
         begin = ast.Assign([ast.Name(soon, ast.Store())], _call("iter", copy.deepcopy(loop.iter)))
         return [*guards, begin, next_ones(window.width)], [next_ones(1)]
 
-    def _drop_arguments(self, inline: list[ast.stmt], unbound: frozenset[str]) -> None:
+    def _drop_arguments(self, inline: list[ast.stmt], index: int, bound: set[str]) -> None:
         """Names that nothing has bound yet are the strand's own."""
         made = {strand.name: strand for strand in self._strands}
         for node in [n for line in inline for n in ast.walk(line)]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in made:
                 parameters = made[node.func.id].args
-                kept = [i for i, parameter in enumerate(parameters.args) if parameter.arg not in unbound]
+                kept = [
+                    i for i, parameter in enumerate(parameters.args)
+                    if parameter.arg in bound or not self._planner.binds_later(parameter.arg, index)
+                ]  # fmt: skip
                 node.args = [node.args[i] for i in kept]
                 parameters.args = [parameters.args[i] for i in kept]
 

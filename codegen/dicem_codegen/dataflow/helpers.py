@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .ir import Node, Pinned
-from .purity import Function, ModuleFacts, bound_names
+from .purity import PATCH_ATTRIBUTES, Function, ModuleFacts, bound_names
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def _is_simple(function: Function) -> bool:
         return False
     if any(isinstance(n, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)) for n in ast.walk(function)):
         return False
+    if any(isinstance(n, (ast.Raise, ast.Assert)) for n in ast.walk(function)):
+        return False  # who decides to fail is a guard of what follows
     return all(isinstance(d, ast.Constant) for d in (*arguments.defaults, *(d for d in arguments.kw_defaults if d)))
 
 
@@ -75,13 +77,21 @@ def _free_names(function: Function, outer: frozenset[str], helpers: dict[str, He
     return tuple(sorted((read & outer) - own - helpers.keys() - {function.name}))
 
 
-def is_quiet(order: list[Node], facts: ModuleFacts, is_shared: Callable[[str], bool]) -> bool:
-    """Whether calling the function changes nothing that anybody else can see, but for what it prints and asks."""
+def is_quiet(function: Function, order: list[Node], facts: ModuleFacts, is_shared: Callable[[str], bool]) -> bool:
+    """Whether calling the function changes nothing that anybody else can see, but for what it prints and asks, and
+    looks at nothing that changes beside what it is given.
+    """
+    for part in ast.walk(function):
+        match part:
+            case ast.Name(id=name) if name in facts.variables:
+                return False
+            case ast.Attribute(attr=name) if name in facts.attributes:
+                return False
+            case ast.Call() if facts.attributes & PATCH_ATTRIBUTES:
+                return False
     for node in order:
         if isinstance(node, Pinned) and node.is_barrier and not node.regions:
             return False
         if any(kind != "object" or is_shared(name) for kind, name in node.mutates):
-            return False
-        if any(kind == "name" and name in facts.variables for kind, name in node.reads):
             return False
     return True

@@ -129,6 +129,8 @@ class Pinned(Node):
     """what it looks at"""
     changes: list[ast.expr] = field(default_factory=list)
     """objects that it changes in place"""
+    may_keep: bool = False
+    """it may keep what it looks at, or give it back; barriers may always"""
     puts: list[tuple[ast.expr, ast.expr]] = field(default_factory=list)
     """targets, and what they are given"""
     regions: list[Block] = field(default_factory=list)

@@ -26,6 +26,11 @@ def bound_in(statements: Iterable[ast.AST]) -> set[str]:
 def walked_names(statements: Iterable[ast.stmt]) -> set[str]:
     """The names whose values are walked, perhaps."""
     found: set[str] = set()
+    statements = list(statements)
+    lists = {
+        t.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Assign) and isinstance(n.value, ast.List)
+        for t in n.targets if isinstance(t, ast.Name)
+    }  # fmt: skip
     for statement in statements:
         for node in ast.walk(statement):
             parts: list[ast.expr] = []
@@ -36,7 +41,9 @@ def walked_names(statements: Iterable[ast.stmt]) -> set[str]:
                     parts = [value]
                 case ast.Compare(comparators=comparators):
                     parts = comparators
-                case ast.Assign(targets=[ast.Tuple() | ast.List()], value=value):
+                case ast.Assign(targets=targets, value=value) if not all(isinstance(t, ast.Name) for t in targets):
+                    parts = [value]
+                case ast.AugAssign(op=ast.Add(), target=ast.Name(id=name), value=value) if name in lists:
                     parts = [value]
                 case ast.Call(func=func, args=arguments):
                     name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")

@@ -53,10 +53,10 @@ def _join_objects(node: Node, objects: Objects) -> None:  # noqa: PLR0912 - one 
                     objects.join(made, objects.content(kind))
         case Loop(target=target, iter=walked):
             objects.bind(target, walked, element=True)
-        case Pinned(watched=watched, puts=puts, awaits=awaits):
+        case Pinned(watched=watched, puts=puts):
             for target, value in puts:
                 objects.bind(target, value)
-            if node.is_barrier or awaits:  # who gets something may keep it, and give it back
+            if node.is_barrier or node.may_keep:
                 for kind, name in [loc for tree in watched for loc in objects.locations(tree)]:
                     if kind == "object":
                         objects.join(name, SHARED)

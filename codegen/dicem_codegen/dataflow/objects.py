@@ -188,6 +188,15 @@ class Objects:
                 if outer is not None:
                     self.join(self.content(outer), self.content(kind) if isinstance(where, ast.Slice) else kind)
 
+    def held_by(self, loc: Loc) -> set[Loc]:
+        """All that a name or an attribute may mean, and what is inside, all the way down."""
+        if loc[0] == "attr":
+            found: set[Loc] = set()
+            if loc[1] in self._attributes:
+                self._add_deep(self._find(f"a:{loc[1]}"), found)
+            return found
+        return self.locations(ast.Name(loc[1], ast.Load())) if loc[0] == "name" else {loc}
+
     def locations(self, expr: ast.AST) -> set[Loc]:
         """All that evaluating `expr` may look at: its names, what they mean, and what is inside, all the way down."""
         found: set[Loc] = set()
@@ -198,8 +207,7 @@ class Objects:
                     self._add_deep(self.of_name(node.id), found)
             elif isinstance(node, ast.Attribute):
                 found.add(("attr", node.attr))
-                if node.attr in self._attributes:
-                    self._add_deep(self._find(f"a:{node.attr}"), found)
+                found |= self.held_by(("attr", node.attr))
             elif isinstance(node, (ast.Call, ast.FormattedValue)):
                 found.add(PATCH_FIELDS)
         return found

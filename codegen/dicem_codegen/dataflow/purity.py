@@ -52,9 +52,18 @@ _PURE_MODULES: dict[str, set[str] | None] = {
 """None: all that is in it"""
 ITERATES = frozenset({
     "all", "any", "dict", "enumerate", "extend", "frozenset", "join", "list", "max", "min", "reversed", "set", "sorted",
-    "sum", "tuple", "update", "zip", "map", "filter", "iter", "union",
+    "sum", "tuple", "update", "zip", "map", "filter", "iter", "union", "difference", "intersection", "isdisjoint",
+    "issubset", "issuperset", "symmetric_difference", "difference_update", "intersection_update",
+    "symmetric_difference_update", "best_text_match", "best_text_match_start", "select_answer", "select_answer_start",
 })  # fmt: skip
 """What walks its arguments."""
+
+
+PATCH_ATTRIBUTES = frozenset({
+    "left", "right", "lower", "upper", "width", "height", "horizontal_center", "vertical_center", "image",
+    "cropped_image", "handle", "size", "frames", "trimmed_video", "num_frames", "start", "end",
+})  # fmt: skip
+"""What the methods of patches, pictures and videos look at."""
 
 
 @dataclass
@@ -70,6 +79,8 @@ class ModuleFacts:
     """names that functions bind, or that are bound more than once"""
     methods: set[str] = field(default_factory=set)
     """names of methods and attributes of the program's own classes: of these nothing is known"""
+    attributes: set[str] = field(default_factory=set)
+    """names of attributes that are set anywhere"""
     has_operators: bool = False
     """a class of its own defines operators: then no operation on an unknown value is known either"""
 
@@ -102,9 +113,11 @@ def facts_of(tree: ast.Module) -> ModuleFacts:  # noqa: PLR0912 - one case a kin
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
             declared.update(node.names)
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            facts.attributes.add(node.attr)
         elif isinstance(node, ast.ClassDef):
             _note_class(node, facts)
-    facts.variables = {name for name, count in bound.items() if count > 1} | declared
+    facts.variables = {name for name, count in bound.items() if count > 1} | declared | _changeable(tree)
     facts.constants = set(bound) - facts.variables
     for name in facts.variables:
         facts.functions.pop(name, None)
@@ -121,6 +134,102 @@ def _note_class(node: ast.ClassDef, facts: ModuleFacts) -> None:
             facts.methods.add(inner.attr)
         elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
             facts.methods.add(inner.id)
+
+
+def _changeable(tree: ast.Module) -> set[str]:
+    """Names of the module's own lists, dicts and sets that some line may change, or give to somebody who does."""
+    found = {
+        target.id: statement.value for statement in tree.body if isinstance(statement, (ast.Assign, ast.AnnAssign))
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+        if isinstance(target, ast.Name) and not _is_text_or_number(statement.value)
+    }  # fmt: skip
+    kept = {id(n) for node in ast.walk(tree) for n in _only_looked_at(node, found)}
+    return {
+        n.id for n in ast.walk(tree)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in found and id(n) not in kept
+    }  # fmt: skip
+
+
+def _only_looked_at(node: ast.AST, known: dict[str, ast.expr | None]) -> list[ast.expr]:
+    """The parts of a node of which it takes what is inside, which nobody can change."""
+    looked_at: list[ast.expr] = []
+    match node:
+        case ast.Subscript(value=value, ctx=ast.Load()) | ast.For(iter=value) | ast.comprehension(iter=value):
+            looked_at = [value]
+        case ast.Compare(comparators=comparators):
+            looked_at = comparators
+        case ast.Call(func=ast.Name(id=name), args=arguments) if name in _COMPUTE:
+            looked_at = arguments
+        case ast.Call(func=ast.Attribute(value=value, attr=name), args=arguments) if name in _METHODS:
+            looked_at = [value, *arguments]
+        case ast.FormattedValue(value=value):
+            looked_at = [value]
+    return [n for n in looked_at if isinstance(n, ast.Name) and _is_flat(known.get(n.id))]
+
+
+def _is_flat(value: ast.expr | None) -> bool:
+    match value:
+        case ast.List(elts=parts) | ast.Set(elts=parts):
+            return all(map(_is_text_or_number, parts))
+        case ast.Dict(values=parts):
+            return all(map(_is_text_or_number, parts))
+    return False
+
+
+def _is_text_or_number(value: ast.expr | None) -> bool:
+    match value:
+        case ast.Tuple(elts=parts):
+            return all(map(_is_text_or_number, parts))
+        case ast.UnaryOp(operand=operand):
+            return _is_text_or_number(operand)
+    return isinstance(value, (ast.Constant, ast.JoinedStr))
+
+
+def keeps_iterators(tree: ast.Module) -> ast.expr | None:
+    """Where an iterator is put away, as into a list: who walks it later cannot be seen.  None: nowhere."""
+    named = {
+        t.id for n in ast.walk(tree) if isinstance(n, ast.Assign) and _gives_iterator(n.value, frozenset())
+        for t in n.targets if isinstance(t, ast.Name)
+    }  # fmt: skip
+    names = frozenset(named)
+    shared = {name for n in ast.walk(tree) if isinstance(n, ast.Global) for name in n.names}
+    shared |= {n.id for s in tree.body if isinstance(s, ast.Assign) for n in ast.walk(s) if isinstance(n, ast.Name)}
+    if names & shared:
+        return ast.Name(min(names & shared), ast.Load())
+    for node in ast.walk(tree):
+        parts: list[ast.expr | None] = []
+        match node:
+            case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
+                parts = [*elements]
+            case ast.Dict(values=values):
+                parts = [*values]
+            case ast.ListComp(elt=element) | ast.SetComp(elt=element) | ast.GeneratorExp(elt=element):
+                parts = [element]
+            case ast.DictComp(value=value) | ast.Return(value=value):
+                parts = [value]
+            case ast.Assign(targets=targets, value=value) if any(not isinstance(t, ast.Name) for t in targets):
+                parts = [value] if not any(isinstance(t, (ast.Tuple, ast.List)) for t in targets) else []
+            case ast.Call(func=ast.Attribute(attr=name), args=arguments) if name in _MUTATORS - ITERATES:
+                parts = [*arguments]
+        for part in parts:
+            if part is not None and _gives_iterator(part, names):
+                return part
+    return None
+
+
+def _gives_iterator(value: ast.expr, names: frozenset[str]) -> bool:
+    match value:
+        case ast.Call(func=ast.Name(id="iter" | "zip" | "map" | "filter" | "enumerate" | "reversed")):
+            return True
+        case ast.Call(func=ast.Attribute(attr="frame_iterator")):
+            return True
+        case ast.Name(id=name):
+            return name in names
+        case ast.IfExp(body=body, orelse=orelse):
+            return _gives_iterator(body, names) or _gives_iterator(orelse, names)
+        case ast.BoolOp(values=values):
+            return any(_gives_iterator(v, names) for v in values)
+    return isinstance(value, ast.GeneratorExp)
 
 
 class Purity:
@@ -196,7 +305,7 @@ class Purity:
                     name not in self.local and name not in self.facts.constants and name not in self.facts.variables
                     and name in _COMPUTE
                 )  # fmt: skip
-            case ast.Lambda(args=arguments, body=body):
+            case ast.Lambda(args=arguments, body=body) if not (arguments.defaults or any(arguments.kw_defaults)):
                 inner = frozenset(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
                 return Purity(self.facts, self.local | inner, self.pure_functions).is_pure(body)
             case ast.Attribute(value=ast.Name(id="str"), attr=name):
@@ -282,7 +391,11 @@ def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[s
                 return False
             case ast.Name(id=name, ctx=ast.Load()) if name in facts.variables and name not in local:
                 return False
-            case ast.Attribute(ctx=ast.Store()) | ast.Attribute(ctx=ast.Del()):
+            case ast.Attribute(ctx=ast.Store()) | ast.Attribute(ctx=ast.Del()) | ast.Raise() | ast.Assert():
+                return False  # who decides to fail is a guard of what follows
+            case ast.Attribute(attr=name) if name in facts.attributes:
+                return False
+            case ast.Call() if facts.attributes & PATCH_ATTRIBUTES:
                 return False
             case ast.Subscript(ctx=ast.Store() | ast.Del(), value=value) if not _is_name_in(value, fresh):
                 return False

@@ -82,6 +82,9 @@ class Lazy:
             stepwise = self._stepwise(node, name or "", first, place)
             if stepwise is not None:
                 return stepwise
+            rest = [*node.args[1:], *[keyword.value for keyword in node.keywords]]
+            if not all(self._unfolding.inert(part) for part in rest):
+                return self._after_the_rest(node, first, name or "joined")
             made = self._as_list(first)
             if name == "list" and len(node.args) == 1 and not node.keywords:
                 return made
@@ -110,6 +113,27 @@ class Lazy:
                 join = self._pairs.numbered if name == "enumerate" else self._pairs.zipped
                 self._joined[node] = join(node, inner)
         return self._joined[node]
+
+    def _after_the_rest(self, node: ast.Call, generator: ast.GeneratorExp, name: str) -> Plan:
+        """The other arguments are evaluated before the generator runs, but after it is made."""
+
+        def before() -> list[ast.stmt]:
+            source = self._words.fresh("source")
+            begun = ast.Call(self._words.name("iter"), [generator.generators[0].iter], [])
+            generator.generators[0].iter = name_of(source, generator)
+            made = [_assigned(source, begun)]
+            for position in range(1, len(node.args)):
+                kept = self._words.fresh("argument")
+                made.append(_assigned(kept, node.args[position]))
+                node.args[position] = name_of(kept, node.args[position])
+            for keyword in node.keywords:
+                kept = self._words.fresh(keyword.arg or "options")
+                made.append(_assigned(kept, keyword.value))
+                keyword.value = name_of(kept, keyword.value)
+            node.args[0] = self._as_list(generator)
+            return made
+
+        return Plan(name, lambda _: before(), lambda: [*before(), ast.Return(node)], lambda _: node)
 
     def is_settled(self, generator: ast.GeneratorExp) -> bool:
         """Whether it may stay as it is."""

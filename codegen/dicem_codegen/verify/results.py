@@ -73,11 +73,24 @@ def _boxes(params: dict[str, Any], dice: Dice, traits: Traits) -> list[dict[str,
             box["x"], box["y"] = box["x"] + outer["x"], box["y"] + outer["y"]
         else:
             box = box_within(dice, width, height)
+        _put_at_hint(box, height, dice, traits)
         if kind == 9 and not dice.lean and dice.between(0, 3) == 0:
             box["width"] = 0
         boxes.append(box)
     scores = sorted((dice.pick(traits.some(SCORES)) for _ in boxes), reverse=True)
     return [box | {"score": score} for box, score in zip(boxes, scores, strict=True)]
+
+
+def _put_at_hint(box: dict[str, Any], image_height: int, dice: Dice, traits: Traits) -> None:
+    """Now and then move a box, so that it begins, at the left or below, just where the program's guards look."""
+    hint = traits.hinted(dice, float)
+    if hint is None:
+        return
+    left, lower = int(hint), image_height - box["height"] - int(hint)
+    if dice.choose((True, False)) and left <= box["x"]:
+        box["x"] = left
+    elif 0 <= lower <= box["y"]:
+        box["y"] = lower
 
 
 def _yolov8(params: dict[str, Any], _: int, dice: Dice, traits: Traits) -> Any:
