@@ -3,62 +3,21 @@
 Any order that never leaves a worker idle while a call waits ends by `work/P + critical path` (Graham, 1966); the order
 decides how near it comes to the optimum.
 
-What runs programs chooses by a `Policy`: `first_come`, or `longest_way`, which reads off the compiled program behind
-which function much is still to come.  `list_schedule` does the same knowing the future, every call and every latency,
-and `optimum` tries all orders, for graphs of a dozen calls: the two say how good a policy is.
+What runs programs chooses by a policy: `ranking` has them.  `list_schedule` takes the call with the longest way to the
+end first and knows the future, every call and every latency; `optimum` tries all orders, for graphs of a dozen calls.
+The two say how good a policy is.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dicem_shared.runner import ProgramCall
-
-from .types import CallNode
 from .verify.trace_graph import Graph, Played
-
-Policy = Callable[[Sequence[ProgramCall]], ProgramCall]
-"""Of the calls that wait for a worker, in the order in which they were made, the one that goes first."""
 
 MAX_JOBS = 14
 """More than that are not tried out."""
 _INFINITY = float("inf")
 _NEARLY = 1 - 1e-12
-
-
-def first_come(queue: Sequence[ProgramCall]) -> ProgramCall:
-    """The order of the program's `priority`, then the order in which calls were made."""
-    return min(queue, key=lambda call: (call.priority, call.number))
-
-
-def longest_way(nodes: Sequence[CallNode], seconds: Mapping[str, float]) -> Policy:
-    """The call behind which most is to come, as far as the program's text says: of its function, the call site with the
-    longest way to the end.
-
-    :param nodes: `CompiledProgram.nodes`
-    :param seconds: what a call of each function is expected to take; of a function not named: the mean of these
-    """
-    ways = ways_to_the_end(nodes, seconds)
-    return lambda queue: min(queue, key=lambda call: (call.priority, -ways.get(call.function, 0.0), call.number))
-
-
-def ways_to_the_end(nodes: Sequence[CallNode], seconds: Mapping[str, float]) -> dict[str, float]:
-    """For each function, the seconds from the start of a call to the end of what may wait for it, at most."""
-    usual = sum(seconds.values()) / len(seconds) if seconds else 1.0
-    behind: dict[int, float] = defaultdict(float)
-    ways: dict[str, float] = {}
-    # Sites are numbered as the program stands: what waits for one comes later, but around a loop, which is left out.
-    for node in sorted(nodes, key=lambda node: node.site.number, reverse=True):
-        own = {name: seconds.get(name, usual) for name in node.site.functions}
-        way = max(own.values(), default=0.0) + behind[node.site.number]
-        for earlier in node.after:
-            if earlier < node.site.number:
-                behind[earlier] = max(behind[earlier], way)
-        for name, takes in own.items():
-            ways[name] = max(ways.get(name, 0.0), takes + behind[node.site.number])
-    return ways
 
 
 def list_schedule(graph: Graph, workers: int | None) -> Played:

@@ -1,7 +1,7 @@
 # dicem: name=accident
 #
 # The color and model of every car in an accident, and whether it is damaged or overturned: the serial program as
-# published with DiCE-C (CLOUD COMPUTING 2025, figure 2), statement for statement; only these comments are ours.  It asks
+# published with DiCE-C (CLOUD COMPUTING 2025, figure 2), statement for statement; only these comments are ours. It asks
 # all its questions one after the other; the compiler makes one wave of them.
 import asyncio
 import hermod

@@ -1,8 +1,9 @@
 # dicem: name=litter-serial
 #
-# Is there litter within five metres, and what is it made of?  The serial program that a language model wrote for ViperGPT,
+# Is there litter within five metres, and what is it made of?  The serial program that a model wrote for ViperGPT,
 # as published with DiCE-M (SEC 2024, DOI 10.1109/SEC62691.2024.00054), statement for statement; only these comments are
-# ours.  It computes the depth of the closest piece twice, and everything one after the other.
+# ours.  It computes the depth of the closest piece twice, and everything one after the other.  The runner takes it only
+# compiled (`dicem compile litter_serial.py`): its interpreter cannot wait for a call inside a key.
 def execute_command(image):
     image_patch = ImagePatch(image)
     litter_patches = image_patch.find("litter")

@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicem_codegen.schedule import (
-    MAX_JOBS,
-    first_come,
-    list_schedule,
-    longest_way,
-    optimum,
-    ways_to_the_end,
-)
-from dicem_codegen.types import CallNode, CallSite
+from dicem_codegen import compile_program
+from dicem_codegen.ranking import first_come, longest_way, ways_to_the_end
+from dicem_codegen.schedule import MAX_JOBS, list_schedule, optimum
 from dicem_codegen.verify.batch import Entry, run_batch
 from dicem_codegen.verify.drive import LIMITS
 from dicem_codegen.verify.trace_graph import Graph, Node
@@ -133,38 +127,70 @@ def test_equal_calls_to_choose_from_do_not_take_for_ever() -> None:
 # What goes first
 
 
-def site(number: int, *functions: str, after: tuple[int, ...] = ()) -> CallNode:
-    return CallNode(CallSite(number, number, 1, "method", "m", functions, True, "m()"), after)
+def call(number: int, function: str, priority: int = 5, **params: Any) -> ProgramCall:
+    return ProgramCall(number=number, id=str(number), function=function, params=params, priority=priority)
 
 
-def call(number: int, function: str, priority: int = 5) -> ProgramCall:
-    return ProgramCall(number=number, id=str(number), function=function, params={}, priority=priority)
+SECONDS = {"glip": 4.0, "yolov8": 1.0, "xvlm": 2.0, "blip2": 6.0, "depth": 3.0}
+RANKED = """
+def describe(patch):
+    if patch.verify_property("thing", "inner"):
+        return patch.simple_query("inner?")
 
 
-SECONDS = {"glip": 4.0, "yolov8": 1.0, "xvlm": 2.0, "blip2": 6.0}
+def execute_command(image):
+    p = ImagePatch(image)
+    last = p.simple_query("last?")
+    for patch in p.find("car"):
+        if patch.verify_property("car", "red"):
+            patch.simple_query("what?")
+    what = describe(p)
+    if what:
+        return p.compute_depth()
+    return last
+"""
+
+
+def ways(source: str) -> dict[tuple[str, ...], float]:
+    found = ways_to_the_end(source, compile_program(source, FUNCTIONS), SECONDS)
+    return {(way.function, *sorted(way.texts)): way.seconds for way in found}
 
 
 def test_the_way_to_the_end() -> None:
-    nodes = [site(3, "blip2", after=(1, 2)), site(1, "glip", "yolov8"), site(2, "xvlm", after=(1,)), site(4, "xvlm")]
-    assert ways_to_the_end(nodes, SECONDS) == {"glip": 12, "yolov8": 9, "xvlm": 8, "blip2": 6}
-    assert ways_to_the_end([site(1, "unheard")], {}) == {"unheard": 1}
-    assert ways_to_the_end([], SECONDS) == {}
-
-
-def test_the_way_to_the_end_ends_where_a_loop_carries_a_result() -> None:
-    assert ways_to_the_end([site(1, "xvlm", after=(1, 2)), site(2, "glip", after=(1,))], SECONDS) == {
-        "xvlm": 6,
-        "glip": 4,
+    assert ways(RANKED) == {
+        ("blip2", "last?"): 6,
+        ("glip", "car"): 4 + 2 + 6,
+        ("yolov8", "car"): 1 + 2 + 6,
+        ("xvlm", "car", "red"): 2 + 6,
+        ("blip2", "what?"): 6,
+        ("xvlm", "inner", "thing"): 2 + 6 + 3,
+        ("blip2", "inner?"): 6 + 3,  # what the helper's caller does with it is behind it
+        ("depth",): 3,
     }
 
 
+def test_functions_that_nobody_knows_take_what_others_take() -> None:
+    found = ways_to_the_end(RANKED, compile_program(RANKED, FUNCTIONS), {"glip": 2.0, "xvlm": 4.0})
+    assert next(way.seconds for way in found if way.function == "depth") == 3
+    nothing = "def execute_command(image):\n    return 1\n"
+    assert ways_to_the_end(nothing, compile_program(nothing, FUNCTIONS), SECONDS) == []
+
+
 def test_who_goes_first() -> None:
-    queue = [call(1, "blip2"), call(2, "xvlm"), call(3, "glip"), call(4, "glip")]
-    nodes = [site(1, "glip"), site(2, "xvlm", after=(1,)), site(3, "blip2", after=(2,))]
-    assert first_come(queue).number == 1
-    assert longest_way(nodes, SECONDS)(queue).number == 3
-    assert longest_way([], SECONDS)(queue).number == 1
-    assert longest_way(nodes, SECONDS)([*queue, call(5, "blip2", priority=1)]).number == 5
+    policy = longest_way(RANKED, compile_program(RANKED, FUNCTIONS), SECONDS)
+    last = call(1, "blip2", query="last?")
+    inner = call(2, "blip2", query="inner?")
+    red = call(3, "xvlm", object_name="car", property="red")
+    thing = call(4, "xvlm", object_name="thing", property="inner")
+    detector = call(5, "yolov8", classes=["car"])
+    assert policy([last, inner]) is inner
+    assert policy([last, red]) is red
+    assert policy([last, red, inner, detector, thing]) is thing
+    assert policy([last, call(6, "blip2", query="what?")]) is last  # equals keep their order
+    assert policy([last, red, call(7, "counter")]) is red  # a function of which nothing is known
+    assert policy([thing, call(8, "depth", priority=1)]).number == 8  # what the program says goes before
+    assert first_come([thing, last]) is last
+    assert first_come([last, call(8, "depth", priority=1)]).number == 8
 
 
 # In the real runner
@@ -211,8 +237,8 @@ return [await call for call in [*quick, slow]]
 """
     given = entry(body, seconds={"verify red": 2.0})
     assert run_batch([given], interpreter, 2).makespan_s == 3
-    slow_first = longest_way([site(1, "xvlm"), site(2, "blip2")], {"xvlm": 2.0, "blip2": 1.0})
-    assert run_batch([Entry(given.program, given.world, slow_first)], interpreter, 2).makespan_s == 2
+    slow_first = Entry(given.program, given.world, lambda queue: max(queue, key=lambda each: each.function == "xvlm"))
+    assert run_batch([slow_first], interpreter, 2).makespan_s == 2
 
 
 def test_what_a_program_leaves_is_withdrawn(interpreter: Interpreter) -> None:

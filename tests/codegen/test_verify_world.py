@@ -166,7 +166,13 @@ def test_answers_take_the_hints_up() -> None:
         said[world.instead("llm", {"prompt": "What is it?"}).result["output"]] += 1
         metres = world.instead("depth", params_of(world, "depth")).result["depth"]
         near["below" if metres == 76.5 else "at" if metres == 77 else "above" if metres == 77.5 else "far"] += 1
+        for box in world.instead("glip", params_of(world, "glip")).result:
+            near["left"] += box["x"] == 77
+            near["lower"] += world.traits.frame_size[1] - box["y"] - box["height"] == 77
+            near["wide"] += box["width"] == 77
+            assert box["x"] + box["width"] <= world.traits.frame_size[0]
     assert 40 < said["seagull"] < 150
+    assert min(near["left"], near["lower"], near["wide"]) > 3
     assert min(near["below"], near["at"], near["above"]) > 5
     assert World(1, hints=("x", "y")).instead("llm", {"prompt": "?"}, variant=4).result == {"output": "y"}
 

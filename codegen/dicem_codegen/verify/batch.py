@@ -1,7 +1,7 @@
 """Drives programs in the real runner, on a virtual clock, with a number of workers that they share.
 
 `drive` runs one program and observes what it does; here only times matter, but programs may run side by side, and which
-of the calls that wait goes first is a policy (`dicem_codegen.schedule`).
+of the calls that wait goes first is a policy (`dicem_codegen.ranking`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from dicem_shared.program import Program
 from dicem_shared.runner import Failed, Interpreter, Outcome, ProgramCall, Run, Waiting
 
-from ..schedule import Policy, first_come
+from ..ranking import Policy, first_come
 from .world import Occurrences, World
 
 

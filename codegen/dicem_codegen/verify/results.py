@@ -82,15 +82,14 @@ def _boxes(params: dict[str, Any], dice: Dice, traits: Traits) -> list[dict[str,
 
 
 def _put_at_hint(box: dict[str, Any], image_height: int, dice: Dice, traits: Traits) -> None:
-    """Now and then move a box, so that it begins, at the left or below, just where the program's guards look."""
+    """Now and then move or shrink a box: its left, lower edge, width or height is then just what a guard asks for."""
     hint = traits.hinted(dice, float)
     if hint is None:
         return
-    left, lower = int(hint), image_height - box["height"] - int(hint)
-    if dice.choose((True, False)) and left <= box["x"]:
-        box["x"] = left
-    elif 0 <= lower <= box["y"]:
-        box["y"] = lower
+    pixels, side = int(hint), dice.choose(("x", "y", "width", "height"))
+    wanted = image_height - box["height"] - pixels if side == "y" else pixels  # programs count from below
+    if (side in ("x", "y") or wanted > 0) and 0 <= wanted <= box[side]:
+        box[side] = wanted
 
 
 def _yolov8(params: dict[str, Any], _: int, dice: Dice, traits: Traits) -> Any:
