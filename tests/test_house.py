@@ -30,6 +30,11 @@ MAY_IMPORT = {
 }
 HEAVY = {"torch", "transformers", "fastapi", "uvicorn", "starlette", "openai", "ultralytics", "matplotlib", "ray"}
 MAX_LINES = 600
+LONGER = {
+    "codegen/dicem_codegen/lower/kinds.py": "one analysis, with a case for each kind of node",
+    "codegen/dicem_codegen/lower/models.py": "one table: what each builtin and method gives",
+}
+"""Files that are longer, and why; up to half as long again."""
 
 
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -79,7 +84,8 @@ def test_files_stay_short() -> None:
         f"{path.relative_to(ROOT)}: {count}"
         for folder in (*PARTS.values(), "tests", "benchmarks")
         for path in sorted((ROOT / folder).rglob("*.py"))
-        if (count := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
+        if (count := len(path.read_text(encoding="utf-8").splitlines()))
+        > MAX_LINES * (1.5 if str(path.relative_to(ROOT)) in LONGER else 1)
     ]
     assert not long
 

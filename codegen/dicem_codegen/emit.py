@@ -19,6 +19,10 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
     tree = lowered.tree
     said = {number: _tags(placement) for number, placement in plan.placements.items()} if plan else {}
 
+    for node, site in lowered.sites.items():
+        if isinstance(node.value, ast.Call) and any(keyword.arg == "site" for keyword in node.value.keywords):
+            said.pop(site.number, None)  # the program says it itself
+
     def tags(site: CallSite) -> list[ast.keyword]:
         return [ast.keyword(name, ast.Constant(value)) for name, value in said.get(site.number, {}).items()]
 
@@ -62,11 +66,10 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
             assert outer is not None
             assert body is not None
             insertions += [(outer, window.loop.anchor, ahead), (body, body[0], inside)]
-    changed = bool(insertions)
     _insert(insertions)
     _insert_strands(tree, strands)
     made = expand(lowered, said)
-    if changed:
+    if lowered.sites and not _shares_already(made):
         _insert_header(made)
     ast.fix_missing_locations(made)
     return written(made, lowered.parsed)
@@ -104,6 +107,10 @@ def _insert_strands(tree: ast.Module, strands: list[tuple[ast.stmt, list[ast.Asy
     for function, found in strands:
         before.setdefault(id(tops[id(function)]), []).extend(s for s in found if s.name in used)
     tree.body[:] = [made for statement in tree.body for made in (*before.get(id(statement), []), statement)]
+
+
+def _shares_already(tree: ast.Module) -> bool:
+    return any(ast.unparse(s) == "hermod.share_calls()" for s in tree.body if isinstance(s, ast.Expr))
 
 
 def _insert_header(tree: ast.Module) -> None:

@@ -194,7 +194,7 @@ def _first_line(statement: ast.stmt) -> int:
 
 def _bare(statement: ast.stmt) -> ast.stmt:
     """A compound statement without what is inside."""
-    made = type(statement)(**{name: value for name, value in ast.iter_fields(statement)})
+    made = type(statement)(**dict(ast.iter_fields(statement)))
     for name in ("body", "orelse", "finalbody", "handlers"):
         if hasattr(made, name):
             setattr(made, name, [])

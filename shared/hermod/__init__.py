@@ -32,6 +32,6 @@ from ._cpython import (
 from ._strands import run, spawn
 
 __all__ = [
-    "Ahead", "Backend", "Call", "again", "ahead", "call", "call_sync", "connect", "early", "functions", "promise", "reject",
-    "resolve", "run", "share_calls", "spawn",
+    "Ahead", "Backend", "Call", "again", "ahead", "call", "call_sync", "connect", "early", "functions", "promise",
+    "reject", "resolve", "run", "share_calls", "spawn",
 ]  # fmt: skip

@@ -84,7 +84,6 @@ def test_programs_are_neither_short_nor_long() -> None:
 def test_less_room_gives_a_smaller_program(seed: int) -> None:
     whole, part = generate(seed), generate(seed, size=8)
     assert part.source.count("\n") <= max(whole.source.count("\n"), 40)
-    assert sum(part.rows.values()) <= sum(whole.rows.values())
     assert ast.parse(part.source)
     assert generate(seed, size=8) == part
 

@@ -75,7 +75,7 @@ def test_a_lowered_program_is_as_its_own_lowered_program(source: str) -> None:
         (["if any(p.exists('a') for p in patch.find('b')):", "    return 1"],
          "_any_1 = False\nfor p in await patch.find('b'):\n    if await p.exists('a'):\n        _any_1 = True\n"
          "        break\nif _any_1:\n    return 1"),
-        (["return any(p.left > 5 for p in patch.find('b'))"], "return any((p.left > 5 for p in await patch.find('b')))"),
+        (["return any(p.left > 5 for p in patch.find('b'))"], "return any((p.left > 5 for p in await patch.find('b')))"),  # noqa: E501
         (["return list(map(lambda p: p.simple_query('a'), patch.find('b')))"],
          "return [await p.simple_query('a') for p in await patch.find('b')]"),
         (["for p in filter(lambda q: q.exists('a'), patch.find('b')):", "    print(p)"],
@@ -95,14 +95,14 @@ def test_what_a_lowered_program_reads_like(lines: list[str], expected: str) -> N
 def test_what_needs_no_change_is_not_changed() -> None:
     source = in_entry(
         "total = 0", "for i, word in enumerate('a b'.split()):", "    total += i * len(word)",
-        "names = {w: sorted(w) for w in ('x', 'y')}", "return (total, names, max([1, 2], key=lambda v: -v), f'{total:.2f}')",
+        "names = {w: sorted(w) for w in ('x', 'y')}", "return (total, names, max([1, 2], key=lambda v: -v), f'{total:.2f}')",  # noqa: E501
     )  # fmt: skip
     assert short(source) == ast.unparse(ast.parse(source))
 
 
 def test_helpers_become_asynchronous_and_others_do_not() -> None:
     text = short(
-        "def ask(p):\n    return p.exists('a')\ndef far(p):\n    return p.left\ndef both(p):\n    return ask(p) and far(p)\n"
+        "def ask(p):\n    return p.exists('a')\ndef far(p):\n    return p.left\ndef both(p):\n    return ask(p) and far(p)\n"  # noqa: E501
         "def execute_command(image):\n    return both(ImagePatch(image))\n"
     )
     assert "async def ask" in text and "async def both" in text and "\ndef far" in text  # noqa: PT018
@@ -252,5 +252,5 @@ def test_scripts_are_wrapped() -> None:
 
 
 def test_awaits_inside_a_function_run_beside_others_stay_away() -> None:
-    text = short(dict((n, s) for _, n, s in PROGRAMS)["concurrent sync calls inside gather"])
+    text = short({n: s for _, n, s in PROGRAMS}["concurrent sync calls inside gather"])
     assert "d = p.compute_depth()" in text

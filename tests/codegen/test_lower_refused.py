@@ -57,7 +57,7 @@ CASES = {
     "tasks": [
         ("    import asyncio\n    async def f():\n        return asyncio.create_task(f())", 5, 16),
         (
-            "    import asyncio\n    async def f():\n        async def g():\n            return asyncio.wait_for(g(), 1)",
+            "    import asyncio\n    async def f():\n        async def g():\n            return asyncio.wait_for(g(), 1)",  # noqa: E501
             6,
             20,
         ),
@@ -112,7 +112,7 @@ def test_what_comes_near_and_is_not_refused(lines: str) -> None:
 
 def test_what_stays_serial_is_said() -> None:
     made = lowered(
-        f"{HEAD}    import functools\n    @functools.lru_cache\n    def ask(q):\n        return llm_query(q)\n    return ask('a')\n"
+        f"{HEAD}    import functools\n    @functools.lru_cache\n    def ask(q):\n        return llm_query(q)\n    return ask('a')\n"  # noqa: E501
     )
     (note,) = made.diagnostics
     assert (note.severity, note.code, note.line) == ("note", "serial", 5)

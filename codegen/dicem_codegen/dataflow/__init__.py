@@ -15,7 +15,7 @@ from ..types import CallNode, Diagnostic, Image, Lowered
 from .ahead import Planner, Start
 from .build import Builder
 from .helpers import Helper, candidates, is_quiet
-from .ir import Ask, Block, Loc, Loop, Pinned, text_of
+from .ir import Ask, Block, Loop, Pinned, text_of
 from .needs import find_needs
 from .objects import Objects
 from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, keeps_iterators, pure_functions

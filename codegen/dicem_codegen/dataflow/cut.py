@@ -17,7 +17,7 @@ from .ahead import Planner, Start
 from .calls import finish_of, start_of
 from .helpers import Helper
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node
-from .names import early_block, bound_in, exposed_names, renamed, walked_names
+from .names import bound_in, early_block, exposed_names, renamed, walked_names
 from .purity import Function
 from .speculate import Window
 

@@ -81,7 +81,7 @@ class Objects:
         """Whether somebody outside may have it."""
         return self._find(kind) == SHARED
 
-    def of(self, expr: ast.expr) -> str | None:
+    def of(self, expr: ast.expr) -> str | None:  # noqa: PLR0912 - one case a kind of node
         """The class of a value; None for one that nobody can change, as a number, text, or a patch."""
         if self._is_plain(expr):
             return None
@@ -122,17 +122,29 @@ class Objects:
         name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
         if isinstance(func, ast.Attribute):
             inputs = [func.value, *inputs]
+        if name in ("zip", "enumerate") and isinstance(func, ast.Name):
+            return self._of_tuples(inputs)
         result = self._like(inputs)
         if name in self._own or name in _GIVES_PARTS:
-            for kind in [k for k in map(self.of, inputs) if k is not None]:
-                self.join(result, kind)
-                self.join(result, self.content(kind))
+            for given in [k for k in map(self.of, inputs) if k is not None]:
+                self.join(result, given)
+                self.join(result, self.content(given))
         elif name not in _SAME_CONTENT:
             for value in inputs:
                 kind = self.of(value)
                 if kind is not None:
                     self.join(self.content(result), kind)
         return result
+
+    def _of_tuples(self, walked: list[ast.expr]) -> str:
+        """What gives tuples of the elements of others: `zip`, `enumerate`."""
+        made = self.fresh()
+        inside = self.content(self.content(made))
+        for value in walked:
+            kind = self.of(value)
+            if kind is not None:
+                inside = self.join(inside, self.content(kind))
+        return made
 
     def _of_comprehension(self, expr: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> str:
         for generator in expr.generators:

@@ -375,7 +375,7 @@ def pure_functions(facts: ModuleFacts) -> frozenset[str]:
         known |= more
 
 
-def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[str]) -> bool:
+def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[str]) -> bool:  # noqa: PLR0912 - one case a kind of node
     if isinstance(function, ast.AsyncFunctionDef) or function.decorator_list:
         return False
     local = bound_names(function)

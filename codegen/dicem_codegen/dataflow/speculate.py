@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .ahead import Planner
-from .ir import Ask, Exit, Loop, Node
+from .ir import Ask, Branch, Exit, Loop, Node
 
 CALL_USD = 0.00022
 """what a call is taken to cost: 0.365 s of an A100 at 2.2 $/h, as in configs/profiles/cloud-a100.yaml"""
@@ -45,14 +45,14 @@ def windows(planner: Planner, budget_usd: float) -> list[Window]:
 
 
 def _asks_in(loop: Loop) -> list[Ask]:
-    """The calls of the loop's own iterations, not those of loops inside it."""
+    """The calls of the loop's own iterations, not those of loops and barriers inside it."""
     found: list[Ask] = []
     stack: list[Node] = list(loop.body.nodes)
     while stack:
         node = stack.pop()
         if isinstance(node, Ask):
             found.append(node)
-        elif not isinstance(node, Loop):
+        elif isinstance(node, Branch):
             stack.extend(inner for block in node.blocks for inner in block.nodes)
     return sorted(found, key=lambda ask: ask.index)
 

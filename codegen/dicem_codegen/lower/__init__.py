@@ -19,8 +19,8 @@ from .awaits import Awaits
 from .build import Words
 from .classes import lower_classes
 from .colour import colour
-from .expand import expand
 from .eager import Eager
+from .expand import expand
 from .gaps import Gaps
 from .kept import Kept
 from .keys import Callbacks, Keys
@@ -55,16 +55,14 @@ def lower(parsed: Parsed, functions: Registry) -> Lowered:
     kinds = infer(tree, entry=entry, form=form)
     awaits = Awaits(colour(tree, kinds), functions, words, parsed)
     awaits.visit(tree)
-    tree.body[_after_docstring(tree):_after_docstring(tree)] = words.preamble()
+    tree.body[_after_docstring(tree) : _after_docstring(tree)] = words.preamble()
     ast.fix_missing_locations(tree)
     return Lowered(parsed, tree, awaits.sites(), entry, form, awaits.notes())
 
 
 def _acts(tree: ast.Module) -> bool:
     """Whether code at module level may make calls."""
-    return any(
-        isinstance(node, (ast.Call, ast.Await)) for node in own_nodes(tree) if not isinstance(node, DEFINITIONS)
-    )
+    return any(isinstance(node, (ast.Call, ast.Await)) for node in own_nodes(tree) if not isinstance(node, DEFINITIONS))
 
 
 def _unfold(tree: ast.Module, entry: str, form: str, words: Words, refuse: Refusals) -> None:

@@ -205,7 +205,7 @@ class Awaits(ast.NodeTransformer):
     def _helper(self, node: ast.Call) -> CallSite:
         called = list(called_functions(self.kinds.callees.get(node, set()), self.kinds))
         functions = sorted({name for func in called for name in self._reach.get(func, ())})
-        name = next((f.node.name for f in called if not isinstance(f.node, ast.Lambda)), "call")
+        name = min((f.node.name for f in called if not isinstance(f.node, ast.Lambda)), default="call")
         return self._site(node, "helper", name, tuple(functions), all(func in self._pure for func in called))
 
 
@@ -219,7 +219,7 @@ def _functions_called(colours: Colours, functions: Registry) -> dict[Func, set[s
             continue
         mine = reach.setdefault(func, set())
         runs.setdefault(func, set()).update(called_functions(callees, colours.kinds))
-        what, remote = colours.what(call)
+        _what, remote = colours.what(call)
         if remote is not None:
             mine |= set(remote.functions)
         elif any((named(value, "module") or "").startswith("hermod.call") for value in callees):
@@ -233,4 +233,3 @@ def _functions_called(colours: Colours, functions: Registry) -> dict[Func, set[s
                 reach[func] |= reach.get(called, set())
             changed |= len(reach[func]) != before
     return reach
-

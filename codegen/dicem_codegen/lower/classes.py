@@ -102,9 +102,7 @@ def _check_names(tree: ast.Module, special: dict[str, tuple[str, ast.ClassDef]],
             refuse(owner, "decorator", f"{kind} {name}")
 
 
-def _rewrite(
-    tree: ast.Module, special: dict[str, tuple[str, ast.ClassDef]], scopes: Scopes, refuse: Refusals
-) -> None:
+def _rewrite(tree: ast.Module, special: dict[str, tuple[str, ast.ClassDef]], scopes: Scopes, refuse: Refusals) -> None:
     for name, (kind, owner) in special.items():
         method = next(part for part in owner.body if getattr(part, "name", None) == name)
         assert isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef))
@@ -162,4 +160,3 @@ class _Uses(ast.NodeTransformer):
 
     def _kind(self, name: str) -> str:
         return self._special[name][0] if name in self._special else ""
-

@@ -95,7 +95,12 @@ def called_functions(callees: set[Value], kinds: Kinds) -> Iterator[Func]:
             special = "__init__" if isinstance(value, Class) else "__call__"
             for found in kinds.functions.values():
                 node = found.node
-                if owner is not None and not isinstance(node, ast.Lambda) and node.name == special and node in owner.node.body:
+                if (
+                    owner is not None
+                    and not isinstance(node, ast.Lambda)
+                    and node.name == special
+                    and node in owner.node.body
+                ):
                     yield found
 
 
@@ -106,12 +111,13 @@ def colour(tree: ast.Module, kinds: Kinds) -> Colours:
         for child in ast.iter_child_nodes(node):
             found.parents[child] = node
     calls = {func: [n for n in own_nodes(func.node) if isinstance(n, ast.Call)] for func in kinds.functions.values()}
-    runs = {func: {g for c in own for g in called_functions(kinds.callees.get(c, set()), kinds)} for func, own in calls.items()}
+    runs = {
+        func: {g for c in own for g in called_functions(kinds.callees.get(c, set()), kinds)}
+        for func, own in calls.items()
+    }
     _find_those_that_call(found, calls, runs)
     _find_those_that_stay(found, tree, runs)
-    found.becomes_async = {
-        func for func in found.makes_calls if func not in found.stays_sync and not func.is_async
-    }
+    found.becomes_async = {func for func in found.makes_calls if func not in found.stays_sync and not func.is_async}
     return found
 
 
@@ -145,7 +151,10 @@ def _find_those_that_stay(found: Colours, tree: ast.Module, runs: dict[Func, set
         if isinstance(node, ast.GeneratorExp):
             inside = [n for n in own_nodes(node) if isinstance(n, ast.Call)]
             for call in inside:
-                stack += [(f, "a generator runs it") for f in called_functions(found.kinds.callees.get(call, set()), found.kinds)]
+                stack += [
+                    (f, "a generator runs it")
+                    for f in called_functions(found.kinds.callees.get(call, set()), found.kinds)
+                ]
     while stack:
         func, why = stack.pop()
         if func not in found.stays_sync:

@@ -1,6 +1,7 @@
 """`enumerate`, `zip`, `map`, `filter` and `reversed` give lists in the runner's interpreter, made when they are called.
 
-That cannot be told from an iterator where it is walked at once and nothing changes what it walks.  Elsewhere the list is
+That cannot be told from an iterator where it is walked at once and nothing changes what it walks.  Elsewhere the
+list is
 made an iterator, or an iterator of our own takes the place of the builtin.
 """
 
@@ -12,7 +13,7 @@ from typing import Final
 from .build import located, name_of
 from .scopes import COMPREHENSIONS, Scope
 from .unfold import Place, Replacement, Unfolding
-from .values import Box, Value, named
+from .values import Bound, Box, Value, named
 
 EAGER: Final = frozenset({"enumerate", "zip", "map", "filter", "reversed"})
 _TAKES_ALL: Final = frozenset(
@@ -31,7 +32,7 @@ class Eager:
         self._unfolding = unfolding
         self._kinds, self._words = unfolding.kinds, unfolding.words
         self._settled: set[ast.AST] = set()
-        self._changed: set[Value] | None = None
+        self._changes = Changes(unfolding)
 
     def statement(self, node: ast.stmt, function: Scope) -> list[ast.stmt] | None:
         """Nothing to do."""
@@ -43,7 +44,7 @@ class Eager:
             return None
         callees = self._kinds.callees.get(node, set())
         name = named(next(iter(callees)), "builtin") if len(callees) == 1 else None
-        if name not in EAGER or node.keywords and name == "zip":
+        if name not in EAGER or (node.keywords and name == "zip"):
             return None
         self._settled.add(node)
         at_once = self._is_walked_at_once(node, place.parent)
@@ -81,58 +82,71 @@ class Eager:
         """Whether walking the sources ahead of time takes nothing from anybody."""
         for source in self._sources(node):
             values = self._kinds.values_of(source)
-            calls_eager = isinstance(source, ast.Call) and source.func and self._kinds.callees.get(source, set()) <= {
-                f"builtin:{name}" for name in EAGER
-            }
+            calls_eager = (
+                isinstance(source, ast.Call)
+                and source.func
+                and self._kinds.callees.get(source, set()) <= {f"builtin:{name}" for name in EAGER}
+            )
             if not calls_eager and not (values and self._kinds.never_iterator(source)):
                 return False
         return True
 
-    def _boxes(self, node: ast.Call) -> set[Value]:
-        return {v for source in self._sources(node) for v in self._kinds.values_of(source) if isinstance(v, Box)}
-
     def _may_change(self, node: ast.Call, body: list[ast.stmt]) -> bool:
         """Whether the body of a loop may change what it walks over."""
-        boxes = self._boxes(node)
-        if not boxes & self._ever_changed():
-            return False
-        inside = {id(part) for statement in body for part in ast.walk(statement)}
-        calls_own = any(
-            isinstance(part, ast.Call) and not _is_builtin(self._kinds.callees.get(part, set()))
-            for statement in body for part in ast.walk(statement)
-        )  # fmt: skip
-        return calls_own or any(
-            box in boxes for place, found in self._changes() if id(place) in inside for box in found
-        )
+        return any(self._changes.within(source, body) for source in self._sources(node))
 
     def _is_ever_changed(self, node: ast.Call) -> bool:
-        return bool(self._boxes(node) & self._ever_changed())
+        return any(self._changes.ever(source) for source in self._sources(node))
 
-    def _ever_changed(self) -> set[Value]:
-        if self._changed is None:
-            self._changed = {box for _, found in self._changes() for box in found}
-        return self._changed
 
-    def _changes(self) -> list[tuple[ast.AST, set[Value]]]:
-        """Each place of the program that changes containers, and which."""
-        found: list[tuple[ast.AST, set[Value]]] = []
-        for node in ast.walk(self._unfolding.tree):
-            match node:
-                case ast.Call(func=ast.Attribute(value=receiver, attr=name)) if name in _CHANGES:
-                    pass
-                case ast.Subscript(value=receiver, ctx=ast.Store() | ast.Del()):
-                    pass
-                case ast.AugAssign(target=receiver):
-                    pass
-                case _:
-                    continue
-            found.append((node, {value for value in self._kinds.values_of(receiver) if isinstance(value, Box)}))
-        return found
+class Changes:
+    """Which places of the program change containers, and which."""
+
+    def __init__(self, unfolding: Unfolding) -> None:
+        self._kinds, self._tree = unfolding.kinds, unfolding.tree
+        self._found: list[tuple[ast.AST, set[Value]]] | None = None
+
+    def ever(self, source: ast.expr) -> bool:
+        """Whether anything changes what `source` may be."""
+        boxes = self._boxes(source)
+        return any(boxes & found for _, found in self._all())
+
+    def within(self, source: ast.expr, body: list[ast.stmt]) -> bool:
+        """Whether running `body` may change what `source` may be."""
+        if not self.ever(source):
+            return False
+        boxes = self._boxes(source)
+        parts = [part for statement in body for part in ast.walk(statement)]
+        inside = set(map(id, parts))
+        calls_own = any(
+            isinstance(part, ast.Call) and not _is_builtin(self._kinds.callees.get(part, set())) for part in parts
+        )
+        return calls_own or any(boxes & found for place, found in self._all() if id(place) in inside)
+
+    def _boxes(self, source: ast.expr) -> set[Value]:
+        return {value for value in self._kinds.values_of(source) if isinstance(value, Box)}
+
+    def _all(self) -> list[tuple[ast.AST, set[Value]]]:
+        if self._found is None:
+            self._found = [
+                (node, self._boxes(receiver)) for node, receiver in map(_changed, ast.walk(self._tree)) if receiver
+            ]
+        return self._found
+
+
+def _changed(node: ast.AST) -> tuple[ast.AST, ast.expr | None]:
+    """What a node changes, if it is one that does."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=receiver, attr=name)) if name in _CHANGES:
+            return node, receiver
+        case ast.Subscript(value=receiver, ctx=ast.Store() | ast.Del()) | ast.AugAssign(target=receiver):
+            return node, receiver
+    return node, None
 
 
 def _is_builtin(callees: set[Value]) -> bool:
     """Whether a call runs nothing of the program's own."""
+    families = ("builtin:", "prelude:", "class:", "module:")
     return bool(callees) and all(
-        not isinstance(value, str) or value.startswith(("builtin:", "prelude:", "class:", "module:"))
-        for value in callees
-    ) and all(type(value).__name__ in ("str", "Bound") for value in callees)  # fmt: skip
+        value.startswith(families) if isinstance(value, str) else isinstance(value, Bound) for value in callees
+    )

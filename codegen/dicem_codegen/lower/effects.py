@@ -63,9 +63,7 @@ def _are_own(receiver: ast.expr, mine: set[int], colours: Colours) -> bool:
     return bool(values) and all(isinstance(v, Box) and not v.escaped and id(v.place) in mine for v in values)
 
 
-def _is_pure_call(
-    call: ast.Call, mine: set[int], pure: set[Func], colours: Colours, functions: Registry
-) -> bool:
+def _is_pure_call(call: ast.Call, mine: set[int], pure: set[Func], colours: Colours, functions: Registry) -> bool:
     callees = colours.kinds.callees.get(call, set())
     return bool(callees) and all(_is_pure_callee(c, call, mine, pure, colours, functions) for c in callees)
 

@@ -155,7 +155,7 @@ class Gaps:
         return False
 
     def _as_lambda(self, receiver: ast.expr | None, node: ast.Attribute, *, at_once: bool = True) -> ast.expr:
-        """A method as a value: `lambda *rest: receiver.method(*rest)`; of a type: `lambda x, *rest: x.method(*rest)`."""
+        """A method as a value: `lambda *rest: receiver.method(*rest)`; a type's: `lambda x, *rest: x.method(*rest)`."""
         rest = ast.Starred(ast.Name("rest", ast.Load()), ast.Load())
         holder: ast.expr = ast.Name("value", ast.Load())
         first = [ast.arg("value")] if receiver is None else []
@@ -258,4 +258,3 @@ class Gaps:
         name = named(only, "builtin") if only is not None else None
         found = getattr(builtins, name, None) if name else None
         return isinstance(found, type) and issubclass(found, BaseException)
-

@@ -37,12 +37,14 @@ class Kept:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 generator = self._lazy.generator(value)
-                if generator is None or self._lazy.is_settled(generator) or self._lazy.is_quiet(generator):
+                if generator is None or self._lazy.is_settled(generator):
                     return None
             case _:
                 return None
         uses = self._uses(name, function)
         if uses is None or len(generator.generators) > 1:
+            if self._lazy.is_plain(generator):
+                return None
             self._refuse(node, "kept-generator")
         source = self._unfolding.words.fresh(name.strip("_") or "items")
         begun = ast.Call(self._unfolding.words.name("iter"), [generator.generators[0].iter], [])

@@ -107,9 +107,7 @@ class Callbacks:
             for name in ast.walk(part):
                 if isinstance(name, ast.Name) and name not in scopes.of:
                     scopes.of[name] = scope
-        results = {
-            result for value in kinds.values_of(node) if isinstance(value, Box) for result in value.items
-        }
+        results = {result for value in kinds.values_of(node) if isinstance(value, Box) for result in value.items}
         kinds.say(made.elt, results)
 
 
@@ -297,7 +295,8 @@ class Keys:
         """One key after the other, each compared at once, as `min` and `max` do it."""
         made: list[ast.stmt] = []
         walk = self._walk(key, items, made)
-        assert isinstance(walk, ast.Call) and isinstance(walk.args[0], ast.ListComp)
+        assert isinstance(walk, ast.Call)
+        assert isinstance(walk.args[0], ast.ListComp)
         computed = walk.args[0]
         item = computed.generators[0].target
         assert isinstance(item, ast.Name)
@@ -311,12 +310,16 @@ class Keys:
                     part.id = each
         op = ast.Lt() if name == "min" else ast.Gt()
         so_far = ast.Subscript(name_of(best), ast.Constant(0), ast.Load())
-        test = ast.BoolOp(ast.Or(), [ast.UnaryOp(ast.Not(), name_of(best)), ast.Compare(name_of(value), [op], [so_far])])
+        test = ast.BoolOp(
+            ast.Or(), [ast.UnaryOp(ast.Not(), name_of(best)), ast.Compare(name_of(value), [op], [so_far])]
+        )
         pair = ast.List([name_of(value), name_of(each)], ast.Load())
         step: list[ast.stmt] = [_assigned(value, computed.elt), ast.If(test, [_assigned(best, pair)], [])]
         chosen = ast.Subscript(name_of(best), ast.Constant(1), ast.Load())
         default = next((keyword.value for keyword in others if keyword.arg == "default"), None)
-        empty: ast.expr = default if default is not None else ast.Call(self._words.name(name), [ast.List([], ast.Load())], [])
+        empty: ast.expr = (
+            default if default is not None else ast.Call(self._words.name(name), [ast.List([], ast.Load())], [])
+        )
         picked = ast.IfExp(name_of(best), chosen, empty)
         walked = ast.For(ast.Name(each, ast.Store()), items, step, [])
         return [*made, _assigned(best, ast.List([], ast.Load())), located(walked, like), _assigned(result, picked)]
@@ -360,4 +363,3 @@ def _are_ordered(values: set[Value], depth: int) -> bool:
 
 def _assigned(name: str, value: ast.expr) -> ast.stmt:
     return ast.Assign([ast.Name(name, ast.Store())], value)
-

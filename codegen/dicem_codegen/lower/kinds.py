@@ -590,7 +590,7 @@ class Inference:
             return models.method(self, callee, arguments)
         return models.function(self, callee, arguments)
 
-    def call_function(self, func: Func, arguments: models.Arguments) -> Values:
+    def call_function(self, func: Func, arguments: models.Arguments) -> Values:  # noqa: PLR0912 - one case a kind of node
         """Bind the arguments; what comes back."""
         if not func.called:
             func.called = self.changed = True
@@ -648,4 +648,3 @@ class Inference:
                 arguments.escape(self)
                 found.add(UNKNOWN)
         return found
-

@@ -11,10 +11,11 @@ from typing import Final
 
 from .build import located, name_of
 from .colour import function_of
+from .eager import EAGER, Changes
 from .keys import Callbacks
 from .loops import Renaming, loop
-from .pairs import Pairs
 from .order import ATOMS, is_quiet
+from .pairs import Pairs
 from .refused import Refusals
 from .scopes import COMPREHENSIONS, Comprehension, Scope, own_nodes
 from .unfold import Place, Plan, Replacement, Unfolding
@@ -35,6 +36,7 @@ class Lazy:
         self._settled: set[ast.AST] = set()
         self._joined: dict[ast.Call, ast.GeneratorExp | None] = {}
         self._pairs = Pairs(unfolding, refuse)
+        self._changes = Changes(unfolding)
 
     # Expressions
 
@@ -63,22 +65,19 @@ class Lazy:
     def _call(self, node: ast.Call, place: Place) -> Replacement | None:
         callees = self._kinds.callees.get(node, set())
         name = _only_builtin(callees)
-        first = self.generator(node.args[0]) if node.args else None
         if name in ("map", "filter", "enumerate", "zip"):
-            return self._as_generator(node)
+            return self.generator(node) if node not in self._settled else None
+        takes_all = name in _TAKES_ALL or (isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS_TAKE_ALL)
+        if takes_all and node.args and self._is_harmless(node.args[0]):
+            return None
+        first = self.generator(node.args[0]) if node.args else None
         if first is None:
             return None
         if name in ("any", "all") and len(node.args) == 1:
             return self._any(node, first, name, place) if not self.is_quiet(first) else None
         if name == "next":
             return self._next(node, first, place)
-        takes_all = name in _TAKES_ALL or (
-            isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS_TAKE_ALL
-        )
         if takes_all:
-            if not self._has_effects(first):
-                self._settled |= {first, node.args[0]}
-                return None
             stepwise = self._stepwise(node, name or "", first, place)
             if stepwise is not None:
                 return stepwise
@@ -103,11 +102,29 @@ class Lazy:
             return self._callbacks.as_generator(node)
         return None
 
+    def _is_harmless(self, node: ast.expr) -> bool:
+        """Whether all of it may run at once, where somebody takes all of it; it is settled then."""
+        if isinstance(node, ast.GeneratorExp):
+            if self._has_effects(node) or not all(self._is_harmless(part.iter) for part in node.generators):
+                return False
+        elif isinstance(node, ast.Call) and _only_builtin(self._kinds.callees.get(node, set())) in EAGER:
+            if not all(self._is_harmless(argument) for argument in node.args):
+                return False
+            if self._callbacks.makes_calls(node.args[0]) if node.args else False:
+                return False
+            name = _only_builtin(self._kinds.callees.get(node, set()))
+            if name in ("map", "filter") and any(isinstance(v, Func) for v in self._kinds.values_of(node.args[0])):
+                return False
+        else:
+            return True
+        self._settled.add(node)
+        return True
+
     def _paired(self, node: ast.Call, name: str) -> ast.GeneratorExp | None:
         """`enumerate` and `zip` of generators with effects as one generator."""
         if node not in self._joined:
             inner = [self.generator(argument) for argument in node.args]
-            acting = [g for g in inner if g is not None and self._has_effects(g)]
+            acting = [g for g in inner if g is not None and not self.is_plain(g)]
             self._joined[node] = None
             if acting:
                 join = self._pairs.numbered if name == "enumerate" else self._pairs.zipped
@@ -150,7 +167,9 @@ class Lazy:
     def _settle(self, generator: Comprehension, place: Place) -> None:
         """Its variables become those of the function around."""
         scope = self._kinds.scopes.inside[generator]
-        moved: list[ast.AST] = [generator.value, generator.key] if isinstance(generator, ast.DictComp) else [generator.elt]
+        moved: list[ast.AST] = (
+            [generator.value, generator.key] if isinstance(generator, ast.DictComp) else [generator.elt]
+        )
         for position, part in enumerate(generator.generators):
             moved += [part.target, *part.ifs, *([part.iter] if position else [])]
         self._unfolding.names.settle(generator, scope, place.function, *moved)
@@ -232,9 +251,8 @@ class Lazy:
             return self._sum(generator, place)
         if name in ("min", "max") and not (values <= NUMBERS or values == {"str"}):
             return self._least(name, generator, place)
-        if name in ("set", "frozenset") and not values <= ATOMS | {"patch"}:
-            if name == "set":
-                return self._filled(ast.Call(self._words.name("set"), [], []), "add", generator, place)
+        if name in ("set", "frozenset") and not values <= ATOMS | {"patch"} and name == "set":
+            return self._filled(ast.Call(self._words.name("set"), [], []), "add", generator, place)
         if name == "dict" and not self._makes_pairs(generator.elt):
             generator.elt = located(ast.List([generator.elt], ast.Load()), generator.elt)
             return self._filled(ast.Dict([], []), "update", generator, place)
@@ -297,7 +315,7 @@ class Lazy:
         """`[f(x) for x in (g(y) for y in ys)]` is `[f(x) for y in ys for x in [g(y)]]`."""
         for position, part in enumerate(node.generators):
             inner = self.generator(part.iter)
-            if inner is None or inner in self._settled or self.is_quiet(inner):
+            if inner is None or inner in self._settled or self.is_plain(inner):
                 continue
             scope, into = self._kinds.scopes.inside[inner], self._kinds.scopes.inside[node]
             if _gives_its_variable(inner) and isinstance(part.target, ast.Name) and _is_free(part.target.id, inner):
@@ -317,7 +335,8 @@ class Lazy:
         """`for x in (y for y in ys if f(y))` is `for x in ys if f(x)`."""
         part, (filtered,) = node.generators[position], inner.generators
         scope, into = self._kinds.scopes.inside[inner], self._kinds.scopes.inside[node]
-        assert isinstance(part.target, ast.Name) and isinstance(filtered.target, ast.Name)
+        assert isinstance(part.target, ast.Name)
+        assert isinstance(filtered.target, ast.Name)
         for condition in filtered.ifs:
             Renaming(self._kinds.scopes, scope, {filtered.target.id: part.target.id}).visit(condition)
             for name in ast.walk(condition):
@@ -330,35 +349,60 @@ class Lazy:
         parent = place.parent
         if isinstance(parent, ast.Call):
             callees = self._kinds.callees.get(parent, set())
-            if _only_builtin(callees) in {*_TAKES_ALL, "any", "all", "iter", "len", "map", "filter", "zip", "enumerate"}:
-                if not self._has_effects(node):
-                    return None
+            if _only_builtin(callees) in {
+                *_TAKES_ALL,
+                "any",
+                "all",
+                "iter",
+                "len",
+                "map",
+                "filter",
+                "zip",
+                "enumerate",
+            } and not self._has_effects(node):
+                return None
         if isinstance(parent, (ast.Compare, ast.Starred)) or (isinstance(parent, ast.For) and parent.iter is node):
             return None
-        if self.is_quiet(node):
+        if self.is_plain(node) and (isinstance(parent, ast.Return) or not self._changes.ever(node.generators[0].iter)):
             self._settled.add(node)
             return located(ast.Call(self._words.name("iter"), [node], []), node)
         self._refuse(node, "kept-generator")
 
-    def _as_generator(self, node: ast.Call) -> Replacement | None:
-        return self.generator(node) if node not in self._settled else None
-
     # Statements
 
     def statement(self, node: ast.stmt, function: Scope) -> list[ast.stmt] | None:
-        """A `for` over a generator."""
-        if isinstance(node, ast.For):
-            generator = self.generator(node.iter)
-            if generator is not None and generator not in self._settled and not self.is_quiet(generator):
-                return self._for(node, generator, function)
+        """A `for` over a generator, and a list that takes one."""
+        match node:
+            case ast.For(iter=source):
+                generator = self.generator(source)
+                if generator is not None and generator not in self._settled:
+                    return self._for(node, generator, function)
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as items, attr="extend"), args=[source])):
+                return self._extend(node, items, source, function)
+            case ast.AugAssign(target=ast.Name() as items, op=ast.Add(), value=source):
+                return self._extend(node, items, source, function)
         return None
 
-    def _for(self, node: ast.For, generator: ast.GeneratorExp, function: Scope) -> list[ast.stmt]:
+    def _extend(self, node: ast.stmt, items: ast.Name, source: ast.expr, function: Scope) -> list[ast.stmt] | None:
+        """`items.extend(f(x) for x in xs)` puts in one after the other."""
+        generator = self.generator(source)
+        values = self._kinds.values_of(items)
+        is_list = bool(values) and all(isinstance(value, Box) and value.kind == "list" for value in values)
+        if generator is None or not is_list or self.is_plain(generator) or not self._unfolding.inert(items):
+            return None
         self._settle(generator, Place(function, function, node, node))
+        add = ast.Call(ast.Attribute(name_of(items.id), "append", ast.Load()), [generator.elt], [])
+        return [located(loop(generator.generators, [ast.Expr(add)], generator), node)]
+
+    def _for(self, node: ast.For, generator: ast.GeneratorExp, function: Scope) -> list[ast.stmt]:
         first = self._peeled(generator)
         stops = [n for n in _own_loop_nodes(node.body) if isinstance(n, ast.Break)]
         if len(generator.generators) > 1 and stops:
+            if self.is_plain(generator):
+                self._settled.add(generator)
+                return [node]
             self._refuse(node, "kept-generator", "break out of a loop over a generator with two loops")
+        self._settle(generator, Place(function, function, node, node))
         same = isinstance(generator.elt, ast.Name) and isinstance(node.target, ast.Name)
         same = same and generator.elt.id == node.target.id  # type: ignore[attr-defined]
         taken: list[ast.stmt] = [] if same else [ast.Assign([node.target], generator.elt)]
@@ -390,6 +434,20 @@ class Lazy:
             if not isinstance(part.target, ast.Name) or not self._walks_quietly(part.iter):
                 return False
         return is_quiet(generator.elt, self._kinds, attributes)
+
+    def is_plain(self, generator: ast.GeneratorExp) -> bool:
+        """Whether it is quiet, and reads nothing but what it walks over, so that it may run before it is asked to."""
+        if not self.is_quiet(generator):
+            return False
+        scope = self._kinds.scopes.inside[generator]
+        first = {id(node) for node in ast.walk(generator.generators[0].iter)}
+        for node in ast.walk(generator):
+            if isinstance(node, ast.Name) and id(node) not in first and isinstance(node.ctx, ast.Load):
+                here = self._kinds.scopes.of.get(node)
+                holder = here.where(node.id) if here is not None else None
+                if holder is not None and holder is not scope:
+                    return False
+        return True
 
     def _walks_quietly(self, source: ast.expr) -> bool:
         values = self._kinds.values_of(source)
@@ -468,4 +526,3 @@ def _own_loop_nodes(body: list[ast.stmt]) -> list[ast.AST]:
         elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             stack.extend(ast.iter_child_nodes(node))
     return found
-

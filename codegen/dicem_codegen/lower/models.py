@@ -626,4 +626,3 @@ def _in_module(inference: Inference, path: str, arguments: Arguments) -> Values:
             return {"image"}
     arguments.escape(inference)
     return {UNKNOWN}
-

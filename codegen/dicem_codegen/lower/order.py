@@ -37,7 +37,7 @@ def heads(statement: ast.stmt) -> list[ast.expr]:
 
 
 def parts(node: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
-    """The expressions in `node`: those that are always evaluated, in order, and those evaluated perhaps or repeatedly."""
+    """The expressions in `node`: those always evaluated, in order, and those evaluated perhaps or repeatedly."""
     match node:
         case ast.BoolOp(values=[first, *rest]):
             return [first], rest
@@ -170,8 +170,7 @@ def is_quiet(node: ast.expr, kinds: Kinds, attributes_set: frozenset[str]) -> bo
         case ast.Compare():
             sides = [node.left, *node.comparators]
             return all(quiet(part) for part in sides) and all(
-                _compares(op, of(left), of(right))
-                for op, left, right in zip(node.ops, sides, sides[1:], strict=False)
+                _compares(op, of(left), of(right)) for op, left, right in zip(node.ops, sides, sides[1:], strict=False)
             )
         case ast.Tuple() | ast.List():
             return all(quiet(part) and not isinstance(part, ast.Starred) for part in node.elts)
@@ -180,7 +179,18 @@ def is_quiet(node: ast.expr, kinds: Kinds, attributes_set: frozenset[str]) -> bo
             plain = not isinstance(node, ast.FormattedValue) or node.format_spec is None
             return plain and all(quiet(part) and of(part) <= ATOMS for part in inner_parts)
         case ast.Call(func=ast.Attribute(value=receiver, attr=name), args=[], keywords=[]):
-            silent = ("lower", "upper", "strip", "title", "capitalize", "isdigit", "isalpha", "lstrip", "rstrip", "split")
+            silent = (
+                "lower",
+                "upper",
+                "strip",
+                "title",
+                "capitalize",
+                "isdigit",
+                "isalpha",
+                "lstrip",
+                "rstrip",
+                "split",
+            )
             return name in silent and quiet(receiver) and of(receiver) == {"str"}
         case ast.Call(func=ast.Attribute(value=receiver, attr="startswith" | "endswith"), args=[only], keywords=[]):
             return quiet(receiver) and quiet(only) and of(receiver) == {"str"} and of(only) == {"str"}

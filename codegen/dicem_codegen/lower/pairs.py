@@ -34,9 +34,7 @@ class Pairs:
         counter = ast.List([ast.Call(self._words.name("iter"), [numbers], [])], ast.Load())
         first = ast.comprehension(ast.Name(count, ast.Store()), counter, [], 0)
         number = ast.Call(self._words.name("next"), [name_of(count)], [])
-        made = ast.GeneratorExp(
-            ast.Tuple([number, generator.elt], ast.Load()), [first, *generator.generators]
-        )
+        made = ast.GeneratorExp(ast.Tuple([number, generator.elt], ast.Load()), [first, *generator.generators])
         return self._enter(located(made, node), [generator])
 
     def zipped(self, node: ast.Call, inner: list[ast.GeneratorExp | None]) -> ast.GeneratorExp:

@@ -22,9 +22,7 @@ class Receivers:
         calls = [call for call in own_nodes(ast.Expression(node)) if isinstance(call, ast.Call)]
         if not any(self._binds(call) for call in calls):
             return None
-        return Plan(
-            "items", lambda name: [ast.Assign([ast.Name(name, ast.Store())], node)], lambda: [ast.Return(node)]
-        )
+        return Plan("items", lambda name: [ast.Assign([ast.Name(name, ast.Store())], node)], lambda: [ast.Return(node)])
 
     def statement(self, node: ast.stmt, function: Scope) -> list[ast.stmt] | None:
         """Nothing to do."""

@@ -16,7 +16,10 @@ REFUSED: Final[dict[str, tuple[str, str]]] = {
     ),
     "generator-function": ("a function with yield", "Return a list, or write the loop where it is used"),
     "callback": ("a function that makes calls is handed to code that may call it by itself", "Write the loop yourself"),
-    "special-method": ("a special method that makes calls, or that the runner's interpreter does not call", "Give it a name of its own"),
+    "special-method": (
+        "a special method that makes calls, or that the runner's interpreter does not call",
+        "Give it a name of its own",
+    ),
     "missing": ("a word of Python that the runner's interpreter lacks", "Do without it"),
     "module": ("a module that programs do not have", "Write what you need of it yourself"),
     "class-body": ("more than methods and simple variables in a class", "Put it outside of the class"),

@@ -29,7 +29,7 @@ def wrap(tree: ast.Module, entry: str, colours: Colours, words: Words) -> str:
     moved = tree.body[first:]
     stay = [statement for statement in moved if _may_stay(statement, moved, tree)]
     moved = [statement for statement in moved if statement not in stay]
-    name = entry and words.fresh.word("main", plain=True) or "execute_command"
+    name = (entry and words.fresh.word("main", plain=True)) or "execute_command"
     body = [_without_annotation(statement) for statement in moved]
     bound = sorted(_bound_by(body))
     if bound:
@@ -78,7 +78,11 @@ def _run_at_once(statement: ast.stmt, colours: Colours) -> ast.Call | None:
 
 def _with_strands(coroutine: ast.expr, words: Words) -> ast.Call:
     run = ast.Attribute(words.name("hermod"), "run", ast.Load())
-    return located(ast.Call(run, [coroutine], []), coroutine) if hasattr(coroutine, "lineno") else ast.Call(run, [coroutine], [])
+    return (
+        located(ast.Call(run, [coroutine], []), coroutine)
+        if hasattr(coroutine, "lineno")
+        else ast.Call(run, [coroutine], [])
+    )
 
 
 def _may_stay(statement: ast.stmt, moved: list[ast.stmt], tree: ast.Module) -> bool:

@@ -159,7 +159,7 @@ class Statements:
     # Annotations
 
     def _unknown_in(self, node: ast.stmt) -> list[ast.stmt]:
-        """The interpreter evaluates no annotations; CPython does, and a name that nothing has ends the program there."""
+        """The interpreter evaluates no annotations; CPython does, and an unknown name ends the program there."""
         notes: list[ast.expr | None] = []
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             notes = [*[a.annotation for a in parameters(node.args)], node.returns]

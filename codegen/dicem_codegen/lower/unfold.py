@@ -269,9 +269,7 @@ def _binds(statement: ast.stmt) -> set[str]:
             return {statement.name}
         case ast.Import() | ast.ImportFrom():
             return {alias.asname or alias.name.split(".")[0] for alias in statement.names}
-    return {
-        n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    }
+    return {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def _unsure_names(tree: ast.Module) -> set[str]:
@@ -292,4 +290,3 @@ def _rebound_outside(body: list[ast.stmt]) -> set[str]:
     """Names that `:=` binds in statements that move into a function of their own."""
     module = ast.Module(body, [])
     return {n.target.id for n in own_nodes(module) if isinstance(n, ast.NamedExpr)}
-

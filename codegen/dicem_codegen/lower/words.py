@@ -94,6 +94,7 @@ def prelude_reads() -> frozenset[str]:
         names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     return frozenset(names)
 
+
 RUNNER_MODULES: Final = frozenset(
     {
         "asyncio", "base64", "binascii", "bisect", "collections", "copy", "csv", "dataclasses", "datetime",

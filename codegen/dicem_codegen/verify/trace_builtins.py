@@ -396,14 +396,22 @@ class Machine(Calls):
         if there.value:
             return self.item(box, key)
         missing = default or Box(None)
-        return Box(missing.value, missing.taint | key.taint | self.length_of(box))
+        return Box(missing.value, missing.taint | self.presence_of(box, key))
 
     def dict_setdefault(self, box: Box, key: Box, default: Box | None = None) -> Box:
         there = self.plainly(lambda: key.value in box.value, taint=key.taint)
         if not there.value:
-            with Scope(self, "call", self.length_of(box) | key.taint):
+            with Scope(self, "call", self.presence_of(box, key)):
                 self.item_set(box, key, default or Box(None))
         return self.item(box, key)
+
+    def dict_pop(self, box: Box, key: Box, *default: Box) -> Box:
+        there = self.plainly(lambda: key.value in box.value, taint=key.taint)
+        if not there.value and default:
+            return Box(default[0].value, default[0].taint | self.presence_of(box, key))
+        got = self.item(box, key)
+        self.item_delete(box, key)
+        return got
 
     def dict_update(self, box: Box, *others: Box, **keywords: Box) -> Box | None:
         if len(others) != 1 or keywords or not isinstance(others[0].value, dict):

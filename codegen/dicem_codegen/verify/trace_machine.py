@@ -216,6 +216,22 @@ class Control:
             shadow.parts[attribute] = shadow.parts.get(attribute, 0) | mask
         else:
             shadow.shape |= mask
+            shadow.any_key |= mask
+
+    def touch_item(self, reach: Callable[[], Box], key: Any, cause: Scope) -> None:
+        """As `touch`, of the element at this index or key."""
+        if cause.cause:
+            try:
+                value = reach().value
+            except Exception:
+                return
+            if isinstance(value, dict):
+                shadow = self.shadows.make(value)
+                shadow.shape |= cause.cause
+                shadow.parts[key] = shadow.parts.get(key, 0) | cause.cause
+                shadow.present[key] = shadow.present.get(key, 0) | cause.cause
+            else:
+                self._touch(value, "", cause.cause)
 
     # Loops
 

@@ -56,23 +56,28 @@ def grown(statements: Sequence[ast.stmt]) -> set[str]:
     return augmented - plain
 
 
-def mutated(statements: Sequence[ast.stmt]) -> list[tuple[ast.expr, str]]:
-    """The places, names and attributes of names, that the statements may change: containers, or an attribute there."""
+def mutated(statements: Sequence[ast.stmt]) -> list[tuple[ast.expr, str, ast.Constant | None]]:
+    """The places, names and attributes of names, that the statements may change: containers, an attribute there, or the
+    element at a constant index or key.
+    """
     own = {node.id for node in _in_comprehension(statements) if isinstance(node, ast.Name)}
-    places: dict[tuple[str, str], ast.expr] = {}
+    places: dict[tuple[str, str, str], tuple[ast.expr, str, ast.Constant | None]] = {}
     for node in _within(statements):
+        attribute = ""
+        key: ast.Constant | None = None
         match node:
             case ast.Call(func=ast.Attribute(value=place, attr=method)) if method in MUTATORS:
-                attribute = ""
-            case ast.Subscript(value=place, ctx=ast.Store() | ast.Del()):
-                attribute = ""
+                pass
+            case ast.Subscript(value=place, slice=index, ctx=ast.Store() | ast.Del()):
+                key = index if isinstance(index, ast.Constant) and isinstance(node.ctx, ast.Store) else None
             case ast.Attribute(value=place, attr=attribute, ctx=ast.Store() | ast.Del()):
                 pass
             case _:
                 continue
         if _is_path(place) and not own & {n.id for n in ast.walk(place) if isinstance(n, ast.Name)}:
-            places.setdefault((ast.dump(place), attribute), place)
-    return [(place, attribute) for (_, attribute), place in places.items()]
+            shown = ast.dump(key) if key else ""
+            places.setdefault((ast.dump(place), attribute, shown), (place, attribute, key))
+    return list(places.values())
 
 
 def _is_path(node: ast.expr) -> bool:

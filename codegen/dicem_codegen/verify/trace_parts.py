@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Final
 
 from .trace_machine import Control, Scope
-from .trace_values import Box, Item, Taint, union
+from .trace_values import Box, Item, Shadow, Taint, union
 
 BINARY: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv, "Mod": operator.mod,
@@ -140,12 +140,25 @@ class Parts(Control):
         """`x < y`, `x in y`, `x is y`..."""
         if name in {"Is", "IsNot"}:
             result = Box(BINARY[name](left.value, right.value), left.taint | right.taint)
+        elif name in {"In", "NotIn"} and isinstance(right.value, dict):
+            result = self._among_keys(name, left, right)
         elif name in {"In", "NotIn"} and isinstance(right.value, Stream):
             result = self._among(name, left, right)
         else:
             result = self.plainly(BINARY[name], left.value, right.value, taint=self.deep(left) | self.deep(right))
         result.right = right
         return result
+
+    def _among_keys(self, name: str, left: Box, right: Box) -> Box:
+        """`x in d`."""
+        told = self.plainly(BINARY[name], left.value, right.value, taint=left.taint | right.taint)
+        return Box(told.value, told.taint | self.presence_of(right, left))
+
+    def presence_of(self, box: Box, key: Box) -> Taint:
+        """What decided whether a key is in a dict."""
+        shadow = self.shadows.find(box.value)
+        known = 0 if shadow is None else shadow.any_key | shadow.present.get(key.value, shadow.shape)
+        return box.taint | key.taint | known
 
     def _among(self, name: str, left: Box, right: Box) -> Box:
         """`x in generator`, which stops at the first that is equal."""
@@ -227,7 +240,7 @@ class Parts(Control):
     def _dict_items(self, box: Box) -> Iterator[Item]:
         for key in box.value:
             shadow = self.shadows.find(box.value)
-            taint = box.taint | (shadow.parts.get(key, 0) | shadow.shape if shadow else 0)
+            taint = box.taint | (shadow.present.get(key, 0) | shadow.any_key if shadow else 0)
             yield Item(Box(key, taint), taint)
 
     def _view_items(self, view: Any, of: Box) -> Iterator[Item]:
@@ -291,9 +304,9 @@ class Parts(Control):
             return Box(got.value, taint)
         if isinstance(value, dict):
             shadow = self.shadows.find(value)
-            order = taint | (shadow.shape if shadow else 0)
-            got = self.plainly(operator.getitem, value, index.value, taint=order)
-            return Box(got.value, order | (shadow.parts.get(index.value, 0) if shadow else 0))
+            missing = taint | (shadow.shape if shadow else 0)
+            got = self.plainly(operator.getitem, value, index.value, taint=missing)
+            return Box(got.value, taint | (shadow.any_key | shadow.parts.get(index.value, 0) if shadow else 0))
         return self.plainly(operator.getitem, value, index.value, taint=taint | self.shadows.deep(value))
 
     def slice(self, lower: Box, upper: Box, step: Box) -> Box:
@@ -307,8 +320,7 @@ class Parts(Control):
         self.plainly(operator.setitem, value, index.value, new.value, taint=box.taint | index.taint)
         taint = new.taint | index.taint | control
         if isinstance(value, dict) and shadow is not None:
-            shadow.parts[index.value] = taint
-            shadow.shape |= index.taint | control
+            self._note_key(shadow, index, taint, control)
         elif isinstance(value, list) and shadow is not None and isinstance(index.value, int):
             shadow.data[index.value] = taint
             shadow.shape |= index.taint
@@ -325,7 +337,9 @@ class Parts(Control):
             if isinstance(value, list):
                 del shadow.data[index.value], shadow.presence[index.value]
             else:
+                shadow.any_key |= index.taint
                 shadow.parts.pop(index.value, None)
+                shadow.present.pop(index.value, None)
 
     # Attributes
 
@@ -401,9 +415,14 @@ class Parts(Control):
     def _store(self, made: dict[Any, Any], key: Box, value: Box, presence: Taint) -> None:
         self.plainly(operator.setitem, made, key.value, value.value, taint=key.taint)
         if key.taint | value.taint | presence:
-            shadow = self.shadows.make(made)
-            shadow.parts[key.value] = value.taint | key.taint | presence
-            shadow.shape |= key.taint | presence
+            self._note_key(self.shadows.make(made), key, value.taint | key.taint | presence, presence)
+
+    @staticmethod
+    def _note_key(shadow: Shadow, key: Box, taint: Taint, presence: Taint) -> None:
+        shadow.parts[key.value] = taint
+        shadow.present.setdefault(key.value, key.taint | presence)
+        shadow.shape |= key.taint | presence
+        shadow.any_key |= key.taint
 
     def update(self, box: Box, other: Box) -> None:
         """`x.update(y)` of a dict with a dict."""
@@ -411,8 +430,10 @@ class Parts(Control):
         there, source = self.shadows.make(box.value), self.shadows.find(other.value)
         control = self.control() | other.taint
         there.shape |= control | (source.shape if source else 0)
+        there.any_key |= source.any_key if source else 0
         for key in other.value if isinstance(other.value, dict) else ():
             there.parts[key] = control | (source.parts.get(key, 0) if source else 0)
+            there.present.setdefault(key, control | (source.present.get(key, 0) if source else 0))
 
     def listed(self, items: list[Item]) -> Box:
         """A list comprehension has ended."""

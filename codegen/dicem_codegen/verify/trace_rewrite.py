@@ -194,9 +194,10 @@ class _Rewriter(Expressions):
             new = ast.Assign([store(name)], call_machine(method, load(name), load(cause)))
             unbound = ast.ExceptHandler(type=attribute_of_machine("name_error"), name=None, body=[ast.Pass()])
             done.append(ast.Try(body=[new], handlers=[unbound], orelse=[], finalbody=[]))
-        for place, attribute in mutated(statements):
+        for place, attribute, key in mutated(statements):
             reach = thunk(self.expression(place))
-            done.append(ast.Expr(call_machine("touch", reach, constant(attribute), load(cause))))
+            method, what = ("touch_item", key) if key is not None else ("touch", constant(attribute))
+            done.append(ast.Expr(call_machine(method, reach, what, load(cause))))
         return done
 
     def exits(self, statements: Sequence[ast.stmt], inner: Iterable[str] = ()) -> ast.expr:

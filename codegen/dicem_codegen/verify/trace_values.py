@@ -55,10 +55,14 @@ class Shadow:
     """of a list or tuple, for each element: what it comes from"""
     parts: dict[Any, Taint] = field(default_factory=dict)
     """of a dict, for each key; of an object, for each attribute: what it comes from"""
+    present: dict[Any, Taint] = field(default_factory=dict)
+    """of a dict, for each key: what decided that it is there"""
+    any_key: Taint = 0
+    """of a dict: what decided which keys were stored, so that any of them may have been this one"""
 
     def all_data(self) -> Taint:
         """Everything that any part comes from."""
-        return self.shape | union(self.data) | union(self.parts.values())
+        return self.shape | self.any_key | union(self.data) | union(self.parts.values())
 
 
 def union(taints: Any) -> Taint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import control, names, order
+from . import ahead, control, names, order
 from .kinds import PLANTED, Planted
 
-__all__ = ["PLANTED", "Planted", "control", "names", "order"]
+__all__ = ["PLANTED", "Planted", "ahead", "control", "names", "order"]
