@@ -11,6 +11,7 @@ than `patience_s`; the next one meets a fresh process.
 from __future__ import annotations
 
 import itertools
+import contextlib
 import json
 import os
 import select
@@ -224,7 +225,8 @@ class Oracle:
         process, self._process = self._process, None
         if process is None:
             return 0
-        _pipe(process.stdin).close()
+        with contextlib.suppress(BrokenPipeError):  # what it had not read yet is of no use to it any more
+            _pipe(process.stdin).close()
         if process.poll() is None:
             process.kill()
         code = process.wait()

@@ -60,7 +60,10 @@ def trouble_with(
     verifier: Verifier, generated: Generated, *, worlds: int = WORLDS, speculating: bool = False
 ) -> Trouble | None:
     """What is wrong with a program once compiled; None if nothing is.  Whatever is raised counts as wrong."""
-    what, world = _judge(verifier, generated.source, worlds_of(generated.seed, worlds), speculating)
+    seeds = worlds_of(generated.seed, worlds)
+    what, world = _judge(verifier, generated.source, seeds, speculating)
+    if what.startswith("no verdict"):  # the oracle's process was ended from outside: ask once more
+        what, world = _judge(verifier, generated.source, seeds, speculating)
     return Trouble(generated, what, world, speculating) if what else None
 
 
