@@ -10,8 +10,8 @@ than `patience_s`; the next one meets a fresh process.
 
 from __future__ import annotations
 
-import itertools
 import contextlib
+import itertools
 import json
 import os
 import select
