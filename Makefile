@@ -14,7 +14,7 @@ RECORDING ?= litter-mission
 FIRST ?= 0
 COUNT ?= 50000
 
-.PHONY: help simulate test check verify train mixes bench clean
+.PHONY: help simulate test check verify train mixes bench bench-compiler clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ mixes: $(VENV)/.simulate  ## the mission at 5, 15 and 50 % near litter, against 
 
 bench: $(VENV)/.simulate  ## the detector against the bare network
 	$(BIN)/python benchmarks/detector.py
+
+bench-compiler: $(VENV)/.simulate  ## compiled programs against serial ones, naive gathering and the critical path
+	$(BIN)/python benchmarks/compiler.py
 
 .PHONY: mosquitto
 mosquitto:  # a real broker for the tests that need one; without it they skip and say why
