@@ -102,6 +102,7 @@ def compile_(
                 cloud_profile=devices.get("cloud"),
                 objective=objective,
                 speculate=speculate,
+                stages=stage is not None,
             )
     except CompileError as cause:
         _refuse(cause, as_json=as_json)

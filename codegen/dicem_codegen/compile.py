@@ -9,7 +9,7 @@ Its result depends on its arguments alone: the same program, functions, profiles
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final, cast, get_args
@@ -43,6 +43,7 @@ def compile_program(
     cloud_profile: str | DeviceProfile | None = None,
     objective: str = "latency",
     speculate: float = 0.0,
+    stages: bool = False,
 ) -> CompiledProgram:
     """Compile a serial program.
 
@@ -53,6 +54,7 @@ def compile_program(
     :param cloud_profile: the cloud's machine
     :param objective: "latency" or "cost"
     :param speculate: dollars a frame that calls may cost which the serial program might not make; 0: none
+    :param stages: keep the printable form after each pass, which costs about as much time as a pass
     :raises CompileError: it is no valid program, or uses what cannot be lowered; its diagnostics say where
     :raises ConfigError: a link or profile that cannot be used, or an argument out of bounds
     """
@@ -67,15 +69,15 @@ def compile_program(
         cloud_profile if isinstance(cloud_profile, DeviceProfile) else load_profile(cloud_profile or CLOUD_PROFILE),
     )
     with room_to_recurse():
-        run = _Compilation(source, known, name, name if where is None else where)
+        run = _Compilation(source, known, name, name if where is None else where, keep=stages)
         return run.compiled(devices, cast(Objective, objective), speculate)
 
 
 class _Compilation:
     """One program on its way through the passes."""
 
-    def __init__(self, source: str, functions: Registry, name: str, where: str) -> None:
-        self.source, self.functions, self.name, self.where = source, functions, name, where
+    def __init__(self, source: str, functions: Registry, name: str, where: str, *, keep: bool) -> None:
+        self.source, self.functions, self.name, self.where, self.keep = source, functions, name, where, keep
         self.said: list[Diagnostic] = []
         self.stages: dict[str, str] = {}
 
@@ -93,14 +95,15 @@ class _Compilation:
         self._check_sites(sites)
         with self._pass("dataflow"):
             graph = analyse(lowered, self.functions, speculate)
-            self.stages["dataflow"] = graph.text()
+            self._keep("dataflow", graph.text)
         nodes = tuple(self._servable(node) for node in graph.nodes)
         with self._pass("place"):
             plan = place(nodes, self.functions, link=link, edge=edge, cloud=cloud, objective=objective)
-            self.stages["place"] = plan_text(plan, {site.number: site.text for site in sites})
+            self._keep("place", lambda: plan_text(plan, {site.number: site.text for site in sites}))
         with self._pass("emit"):
             emitted = emit(lowered, graph, plan)
-            self.stages["emit"] = source = self._finished(emitted, lowered.parsed)
+            source = self._finished(emitted, lowered.parsed)
+            self._keep("emit", lambda: source)
         problems = [Diagnostic(1, 1, "warning", "placement", problem) for problem in plan.problems]
         self._note([*lowered.diagnostics, *graph.diagnostics, *problems])
         return CompiledProgram(source, sites, plan, tuple(sorted(set(self.said))), self.stages, nodes)
@@ -111,14 +114,19 @@ class _Compilation:
 
         with self._pass("parse"):
             parsed = parse(self.source, name=self.name, where=self.where)
-            self.stages["parse"] = ast.dump(parsed.tree, indent=1)
+            self._keep("parse", lambda: ast.dump(parsed.tree, indent=1))
         with self._pass("check"):
             self._note(check(parsed, self.functions))
-            self.stages["check"] = "".join(f"{each.text(self.where)}\n" for each in self.said)
+            self._keep("check", lambda: "".join(f"{each.text(self.where)}\n" for each in self.said))
         with self._pass("lower"):
             lowered = lower(parsed, self.functions)
-            self.stages["lower"] = ast.unparse(lowered.tree) + "\n"
+            self._keep("lower", lambda: ast.unparse(lowered.tree) + "\n")
         return lowered
+
+    def _keep(self, name: str, text: Callable[[], str]) -> None:
+        """The printable form after a pass: now, because later ones change the tree in place."""
+        if self.keep:
+            self.stages[name] = text()
 
     @contextmanager
     def _pass(self, name: str) -> Iterator[None]:

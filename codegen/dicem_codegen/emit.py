@@ -12,6 +12,7 @@ from .dataflow.names import ahead_block
 from .layout import written
 from .lower.expand import expand
 from .types import CallSite, Diagnostic, Lowered, Placement, Plan
+from .walking import inner_blocks, statements, walk
 
 
 def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
@@ -71,8 +72,17 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
     made = expand(lowered, said)
     if lowered.sites and not _shares_already(made):
         _insert_header(made)
-    ast.fix_missing_locations(made)
+    _place(made.body, 1, 0)
     return written(made, lowered.parsed)
+
+
+def _place(block: list[ast.stmt], line: int, column: int) -> None:
+    """Statements that were made here stand where the one around them stands."""
+    for statement in block:
+        if not hasattr(statement, "lineno"):
+            statement.lineno, statement.col_offset = line, column
+        for inner in inner_blocks(statement):
+            _place(inner, statement.lineno, statement.col_offset)
 
 
 def _tags(placement: Placement) -> dict[str, str]:
@@ -85,12 +95,12 @@ def _tags(placement: Placement) -> dict[str, str]:
 
 def _insert(insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]]) -> None:
     blocks: dict[int, tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]] = {}
-    for statements, before, body in insertions:
-        known = blocks.setdefault(id(before), (statements, before, []))
+    for lines, before, body in insertions:
+        known = blocks.setdefault(id(before), (lines, before, []))
         known[2].extend(body)
-    for statements, before, body in blocks.values():
-        place = next(i for i, s in enumerate(statements) if s is before)
-        statements.insert(place, ahead_block(body))
+    for lines, before, body in blocks.values():
+        place = next(i for i, line in enumerate(lines) if line is before)
+        lines.insert(place, ahead_block(body))
 
 
 def _insert_strands(tree: ast.Module, strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]]) -> None:
@@ -99,10 +109,10 @@ def _insert_strands(tree: ast.Module, strands: list[tuple[ast.stmt, list[ast.Asy
     used: set[str] = set()
     pending: list[ast.AST] = [tree]
     while pending:
-        names = {n.id for n in ast.walk(pending.pop()) if isinstance(n, ast.Name)} & by_name.keys() - used
+        names = {n.id for n in walk(pending.pop()) if isinstance(n, ast.Name)} & by_name.keys() - used
         used |= names
         pending.extend(by_name[name] for name in names)
-    tops = {id(node): statement for statement in tree.body for node in ast.walk(statement)}
+    tops = {id(inner): statement for statement in tree.body for inner in statements(statement)}
     before: dict[int, list[ast.stmt]] = {}
     for function, found in strands:
         before.setdefault(id(tops[id(function)]), []).extend(s for s in found if s.name in used)
@@ -129,17 +139,23 @@ def _insert_header(tree: ast.Module) -> None:
 
 def _fresh_names(tree: ast.Module) -> Callable[[str], str]:
     """Gives names that the program has not."""
-    taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {
-        n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-    }
-    taken |= {a.arg for a in ast.walk(tree) if isinstance(a, ast.arg)}
+    taken: set[str] = set()
+    for node in walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name):
+                taken.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                taken.add(name)
+
+    counts: dict[str, int] = {}
 
     def fresh(wanted: str) -> str:
-        name, count = wanted, 1
+        name, count = wanted, counts.get(wanted, 1)
         while name in taken:
             count += 1
             name = f"{wanted}_{count}"
         taken.add(name)
+        counts[wanted] = count
         return name
 
     return fresh

@@ -12,6 +12,7 @@ import tokenize
 from collections.abc import Iterator
 
 from .types import Parsed
+from .walking import is_same, statements, walk
 
 INDENT = "    "
 _Place = tuple[int, int]
@@ -27,7 +28,7 @@ def written(tree: ast.Module, parsed: Parsed) -> str:
 class _Writer:
     def __init__(self, parsed: Parsed) -> None:
         self._lines = parsed.source.split("\n")
-        self._original = {_place(node): node for node in ast.walk(parsed.tree) if isinstance(node, ast.stmt)}
+        self._original = {_place(node): node for node in statements(parsed.tree)}
         self._comments, self._alone = _comments_of(parsed.source)
         self._told: set[int] = set()
         """lines whose comments have been written"""
@@ -87,7 +88,7 @@ class _Writer:
         self._block(orelse, depth + 1)
 
     def _simple(self, statement: ast.stmt, origin: ast.stmt | None, depth: int) -> None:
-        own = None if origin is None or ast.dump(origin) != ast.dump(statement) else self._own_lines(origin, depth)
+        own = None if origin is None or not is_same(origin, statement) else self._own_lines(origin, depth)
         if own is not None:
             self._out += own
             return
@@ -98,7 +99,7 @@ class _Writer:
             self._put(line, depth)
 
     def _header(self, statement: ast.stmt, origin: ast.stmt | None, depth: int, word: str) -> None:
-        if origin is not None and ast.dump(_bare(origin)) == ast.dump(_bare(statement)):
+        if origin is not None and is_same(_bare(origin), _bare(statement)):
             lines = self._header_lines(origin, depth)
             if lines is not None:
                 self._out += lines
@@ -108,7 +109,7 @@ class _Writer:
         if isinstance(bare, ast.Try):
             self._put("try:", depth)
             return
-        lines = ast.unparse(ast.fix_missing_locations(bare)).strip("\n").split("\n")
+        lines = ast.unparse(bare).strip("\n").split("\n")
         for line in lines[:-2]:
             self._put(line, depth)
         self._put(word + lines[-2] + (self._behind(origin.lineno) if origin is not None else ""), depth)
@@ -205,7 +206,7 @@ def _has_long_text(statement: ast.stmt) -> bool:
     """Whether it holds text over several lines, whose indentation is part of it."""
     return any(
         isinstance(node, (ast.Constant, ast.JoinedStr)) and (node.end_lineno or node.lineno) > node.lineno
-        for node in ast.walk(statement)
+        for node in walk(statement)
         if isinstance(node, ast.expr)
     )
 

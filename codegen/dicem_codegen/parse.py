@@ -15,12 +15,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from dicem_shared import program
 from dicem_shared.errors import CompileError, ProgramError
 
 from .types import Diagnostic, Parsed
+from .walking import children
 
 MAX_LINES: Final = 3_000
 MAX_CHARACTERS: Final = 200_000
@@ -47,7 +48,6 @@ _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _ENCODINGS: Final = {"utf-8": "utf-8-sig", "ascii": "utf-8-sig", "iso8859-1": "latin-1", "cp1252": "cp1252"}
 """Encodings that a program may declare, and how they are read; UTF-8 holds ASCII."""
 _MARKS: Final = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
-_UNCOUNTED: Final = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
 
 
 @contextmanager
@@ -135,33 +135,11 @@ def parse(source: str, *, name: str, where: str) -> Parsed:
 
 def depth_of(tree: ast.AST) -> int:
     """How deep a tree is; a single node is 1 deep."""
-    return max(each.depth for each in _walk(tree))
-
-
-class _Stop(NamedTuple):
-    """A node on the walk: how deep it is, in how many loops, and the statement that it is part of."""
-
-    node: ast.AST
-    depth: int
-    loops: int
-    statement: ast.AST
-
-
-def _walk(tree: ast.AST) -> Iterator[_Stop]:
-    """Each node that counts, without recursion."""
-    stack = [_Stop(tree, 1, 0, tree)]
-    while stack:
-        here = stack.pop()
-        yield here
-        node, depth, loops, statement = here
-        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
-            loops += 1
-        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-            loops += len(node.generators)
-        for child in ast.iter_child_nodes(node):
-            if not isinstance(child, _UNCOUNTED):
-                of = child if isinstance(child, ast.stmt) else statement
-                stack.append(_Stop(child, depth + 1, loops, of))
+    depth, level = 0, [tree]
+    while level:
+        depth += 1
+        level = [child for node in level for child in children(node)]
+    return depth
 
 
 def _refused(where: str, line: int, column: int, code: str, message: str, hint: str = "") -> CompileError:
@@ -249,22 +227,32 @@ def _syntax_error(cause: SyntaxError, source: str, where: str, *, in_bytes: bool
 
 
 def _check_tree(parsed: Parsed) -> None:
-    for count, (node, depth, loops, statement) in enumerate(_walk(parsed.tree), start=1):
+    """Bounds on the whole and on how deep it is, without recursion."""
+    count = 0
+    # Each node with its depth, the loops that it is in, and the statement that it is part of.
+    stack: list[tuple[ast.AST, int, int, ast.AST]] = [(parsed.tree, 1, 0, parsed.tree)]
+    while stack:
+        node, depth, loops, statement = stack.pop()
+        count += 1
         if count > MAX_NODES:
             message = f"too long: more than {MAX_NODES:,} names, values and operations"
             raise _refused(parsed.where, *parsed.place(statement), "too-long", message, _SHORTER)
         if depth > MAX_DEPTH:
             raise _too_deep(parsed.where, *parsed.place(statement))
         if loops > MAX_LOOPS:
-            message = f"more than {MAX_LOOPS} loops inside each other"
-            raise _refused(
-                parsed.where, *parsed.place(statement), "too-deep", message, "Move the inner ones to a function"
-            )
-        if isinstance(node, ast.Constant) and type(node.value) is int and node.value >= _TOO_LARGE:
+            message, hint = f"more than {MAX_LOOPS} loops inside each other", "Move the inner ones to a function"
+            raise _refused(parsed.where, *parsed.place(statement), "too-deep", message, hint)
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+            loops += 1
+        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            loops += len(node.generators)
+        elif isinstance(node, ast.Constant) and type(node.value) is int and node.value >= _TOO_LARGE:
             raise _refused(parsed.where, *parsed.place(node), "too-long", _TOO_MANY_DIGITS)
-        if isinstance(node, (ast.Call, ast.ClassDef)) and len(node.keywords) > MAX_KEYWORDS:
+        elif isinstance(node, (ast.Call, ast.ClassDef)) and len(node.keywords) > MAX_KEYWORDS:
             message = f"more than {MAX_KEYWORDS} keywords in one call"
             raise _refused(parsed.where, *parsed.place(node.keywords[MAX_KEYWORDS]), "too-long", message)
+        for child in children(node):
+            stack.append((child, depth + 1, loops, child if isinstance(child, ast.stmt) else statement))
 
 
 def _check_meaning(parsed: Parsed) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .types import Image
+from .walking import children, walk
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Part = Literal["itself", "elements"]
@@ -55,7 +56,7 @@ class Pixels:
         self._by_name: dict[str, list[_Scope]] = {}
         self._entry = entry
         self._known: dict[object, Image] = {}
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
                 scope = _Scope(node, parameters=tuple(a.arg for a in arguments))
@@ -116,7 +117,7 @@ class Pixels:
                 self._forget(scope, target)
 
     def _forget(self, scope: _Scope, target: ast.expr) -> None:
-        for node in ast.walk(target):
+        for node in walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 scope.names.setdefault(node.id, []).append(_Bound(None))
 
@@ -249,9 +250,9 @@ def _both(kinds: list[Image | None]) -> Image | None:
 
 def _inside(scope: ast.AST) -> Iterator[ast.AST]:
     """The nodes of a function that are not in a function of their own."""
-    waiting = list(ast.iter_child_nodes(scope))
+    waiting = list(children(scope))
     while waiting:
         node = waiting.pop()
         yield node
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
-            waiting += ast.iter_child_nodes(node)
+            waiting += children(node)

@@ -192,6 +192,6 @@ class CompiledProgram:
     plan: Plan
     diagnostics: tuple[Diagnostic, ...]
     stages: dict[str, str]
-    """the printable form after each pass, by the pass's name"""
+    """the printable form after each pass, by the pass's name; empty if they were not asked for"""
     nodes: tuple[CallNode, ...] = ()
     """the calls as dataflow found them"""

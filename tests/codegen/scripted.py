@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from dicem_codegen.verify.results import Traits
+from dicem_codegen.verify.chance import Traits
 from dicem_codegen.verify.trace_graph import Graph, Node
 from dicem_codegen.verify.world import World
 from dicem_shared.runner import Outcome
@@ -34,7 +34,7 @@ class Scripted(World):
     def outcome(self, name: str, params: dict[str, Any], occurrence: int = 0) -> Outcome:
         said = self._answers.get(name_of(name, params))  # type: ignore[attr-defined]
         if isinstance(said, Exception):
-            return Outcome(failure=Failure(kind=type(said).__name__, message=str(said)))  # type: ignore[arg-type]
+            return Outcome(failure=Failure(kind=type(said).__name__, message=str(said)))
         return Outcome(result=_result(name, params, said, occurrence))
 
     def latency(self, name: str, params: dict[str, Any], occurrence: int = 0) -> float:

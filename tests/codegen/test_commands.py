@@ -10,6 +10,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -186,7 +187,7 @@ def test_not_over_the_program_itself(app: typer.Typer, tmp_path: Path) -> None:
 def test_each_pass_can_be_printed(app: typer.Typer, stage: str) -> None:
     result = run(app, "-", "--stage", stage, source=LITTER)
     assert result.exit_code == 0, result.output
-    assert result.stdout == compile_program(LITTER, where="<stdin>").stages[stage]
+    assert result.stdout == compile_program(LITTER, where="<stdin>", stages=True).stages[stage]
     assert result.stdout.endswith("\n") or stage in ("check", "parse")
 
 
@@ -435,9 +436,13 @@ def test_the_real_command_line_compiles() -> None:
 
 
 def test_compiling_as_a_function() -> None:
-    compiled = compile_program(MUFFINS, catalog(), name="muffins", where="m.py", link="harbour-wifi", speculate=0.001)
+    how: dict[str, Any] = {"name": "muffins", "where": "m.py", "link": "harbour-wifi", "speculate": 0.001}
+    compiled = compile_program(MUFFINS, catalog(), **how)
     assert isinstance(compiled, CompiledProgram)
-    assert tuple(compiled.stages) == PASSES
+    assert compiled.stages == {}
+    with_stages = compile_program(MUFFINS, catalog(), **how, stages=True)
+    assert tuple(with_stages.stages) == PASSES
+    assert with_stages.source == compiled.source
     assert compiled.plan.link == "harbour-wifi"
     assert compiled.diagnostics == tuple(sorted(compiled.diagnostics))
     assert [site.name for site in compiled.sites] == ["find", "find"]

@@ -100,7 +100,8 @@ def source_of(name: str) -> str:
 @cache
 def compiled(name: str, link: str | None = None) -> CompiledProgram:
     board = "jetson-nano" if name == "look_twice" else None
-    return compile_program(source_of(name), FUNCTIONS, name=name, where=f"{name}.py", link=link, edge_profile=board)
+    how: dict[str, Any] = {"link": link, "edge_profile": board, "stages": True}
+    return compile_program(source_of(name), FUNCTIONS, name=name, where=f"{name}.py", **how)
 
 
 def parameters(names: Iterable[str], unkept: dict[str, str]) -> list[Any]:

@@ -51,16 +51,26 @@ def candidate_of(verifier: Verifier, planted: Planted, generated: Generated) -> 
     """A compiled form with the mistake in it; None where the program has no place for it."""
     try:
         if planted.stage == "compiled":
-            return planted.mutate(compiled_form(verifier, generated.source))
+            return planted.mutate(right_form(verifier, generated.source))
         changed = planted.mutate(generated.source)
         return compiled_form(verifier, changed) if changed is not None else None
     except CompileError:
         return None
 
 
+_right_forms: dict[str, str] = {}
+
+
+def right_form(verifier: Verifier, source: str) -> str:
+    """The compiled program without a mistake; many tests want the same."""
+    if source not in _right_forms:
+        _right_forms[source] = compiled_form(verifier, source)
+    return _right_forms[source]
+
+
 def is_right(verifier: Verifier, generated: Generated, worlds: list[int]) -> bool:
     """Whether the program compiles well without the mistake: it is the mistake that was noticed."""
     try:
-        return verifier.check(generated.source, compiled_form(verifier, generated.source), worlds).same
+        return verifier.check(generated.source, right_form(verifier, generated.source), worlds).same
     except CompileError:
         return False

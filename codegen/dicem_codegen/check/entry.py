@@ -11,6 +11,7 @@ from dicem_shared.program import ENTRIES
 
 from ..lower.scopes import parameters
 from ..lower.words import FUNCTIONS, METHODS, START_SUFFIX
+from ..walking import children, walk
 from .near import nearest
 from .subject import Subject
 
@@ -73,7 +74,7 @@ def _callers(subject: Subject) -> set[str]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             if _makes_calls(subject, node, set()):
                 asking.add(node.name)
-            for inner in ast.walk(node):
+            for inner in walk(node):
                 if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name):
                     called_by[inner.func.id].add(node.name)
     waiting = list(asking)
@@ -85,7 +86,7 @@ def _callers(subject: Subject) -> set[str]:
 
 
 def _makes_calls(subject: Subject, tree: ast.AST, callers: set[str]) -> bool:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if not isinstance(node, ast.Call):
             continue
         origin = subject.origin(node.func) or ""
@@ -121,5 +122,5 @@ def is_generator(function: Function) -> bool:
         if isinstance(node, (ast.Yield, ast.YieldFrom)):
             return True
         if not isinstance(node, (*_DEFINITIONS, ast.Lambda)):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
     return False

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from dicem_shared.program import ENTRIES
 
+from ..walking import children
 from .entry import Function, is_generator
 from .subject import Subject
 
@@ -84,7 +85,7 @@ def _evaluated(statement: ast.stmt) -> Iterator[tuple[ast.Call, bool]]:
                 continue
             case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 continue
-        stack += [(child, isinstance(node, ast.Await)) for child in ast.iter_child_nodes(node)]
+        stack += [(child, isinstance(node, ast.Await)) for child in children(node)]
 
 
 def _target(subject: Subject, call: ast.Call, functions: dict[str, Function]) -> Function | None:

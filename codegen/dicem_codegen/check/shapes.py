@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from dicem_shared.functions import FunctionSpec
 from dicem_shared.schema_types import resolved
 
+from ..walking import walk
 from .subject import Subject
 
 Kind = Literal["patch", "video", "json", "call", "list", "set"]
@@ -64,7 +65,7 @@ def _words(name: str) -> frozenset[str]:
     """Attributes and methods of a class of the prelude."""
     tree = ast.parse(resources.files("hermod").joinpath("prelude.py").read_text(encoding="utf-8"))
     (node,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name]
-    stored = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
+    stored = {n.attr for n in walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
     return frozenset(
         stored | {n.name for n in node.body if isinstance(n, ast.FunctionDef)} | set(dir(object())) | {"__dict__"}
     )

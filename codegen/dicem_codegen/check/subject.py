@@ -11,6 +11,7 @@ from dicem_shared.functions import Registry
 
 from ..lower.scopes import Scope, parameters, scopes_of
 from ..types import Diagnostic, Parsed, Severity
+from ..walking import walk
 
 MAX_OF_A_KIND: Final = 50
 """More than so many of one code tell an author nothing."""
@@ -25,7 +26,7 @@ class Subject:
         self.parsed, self.functions = parsed, functions
         self.tree = parsed.tree
         self.scopes = scopes_of(parsed.tree)
-        self.nodes: tuple[ast.AST, ...] = tuple(ast.walk(parsed.tree))
+        self.nodes: tuple[ast.AST, ...] = tuple(walk(parsed.tree))
         self.found: list[Diagnostic] = []
         self._said: Counter[str] = Counter()
 

@@ -10,19 +10,23 @@ from dicem_shared.functions import Registry
 from dicem_shared.types import Site
 
 from ..lower.kinds import Kinds, infer
+from ..lower.values import Box, Value, is_immutable
 from ..pixels import Pixels
 from ..types import CallNode, Diagnostic, Image, Lowered
+from ..walking import children, walk
 from .ahead import Planner, Start
 from .build import Builder
 from .helpers import Helper, candidates, is_quiet
-from .ir import Ask, Block, Loop, Pinned, text_of
+from .ir import Ask, Block, Loc, Loop, Pinned, text_of
 from .needs import find_needs
-from .objects import Objects
+from .objects import SHARED, Objects
 from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, keeps_iterators, pure_functions
 from .serial import notes
 from .speculate import Window, windows
 
-_PLAIN_KINDS = frozenset({"patch", "str", "number", "bool", "none", "image", "video"})
+_PLAIN = frozenset({"patch", "image", "video"})
+"""Values in which only attributes can be changed; these are watched by their names."""
+_MAX_TUPLES = 8
 
 
 @dataclass
@@ -68,7 +72,7 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
     facts = facts_of(lowered.tree)
     kinds = infer(lowered.tree, entry=lowered.entry, form=lowered.form)
     pure = pure_functions(facts)
-    asking = [(f, o) for f, o in _functions(lowered.tree) if any(isinstance(n, ast.Await) for n in ast.walk(f))]
+    asking = [(f, o) for f, o in _functions(lowered.tree) if any(isinstance(n, ast.Await) for n in walk(f))]
     kept = keeps_iterators(lowered.tree)
     helpers = {} if kept is not None else candidates(lowered.tree, asking, lowered.entry)
     shadows = _settled(asking, helpers, lambda f, o, h: _shadow(f, o, lowered, facts, kinds, pure, h), facts)
@@ -133,7 +137,7 @@ def _functions(tree: ast.Module) -> list[tuple[ast.AsyncFunctionDef, frozenset[s
     found: list[tuple[ast.AsyncFunctionDef, frozenset[str]]] = []
 
     def visit(node: ast.AST, outer: frozenset[str]) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 if isinstance(child, ast.AsyncFunctionDef):
                     found.append((child, outer))
@@ -151,33 +155,48 @@ def _shadow(
 ) -> Shadow:  # fmt: skip
     local = bound_names(function) | outer
     purity = Purity(facts, local, pure)
-    builder = Builder(lowered.sites, purity, _scope_names(function), helpers)
+    builder = Builder(lowered.sites, purity, _scope_names(function), helpers, kinds.same)
     root = builder.build(function.body)
     plain, again = _names_by_kind(function, builder, kinds)
 
     def is_plain(expr: ast.expr) -> bool:
         if isinstance(expr, ast.Name):
             return expr.id in plain
-        return kinds.is_immutable(expr) or kinds.kind_of(expr) in _PLAIN_KINDS
+        return _is_plain_value(kinds, expr)
 
     objects = Objects(is_plain, facts.functions)
     parameters = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
     shared = [*parameters, *sorted(outer | _captured(function) | facts.constants | facts.variables)]
     find_needs(root, objects, purity, [name for name in shared if name not in plain])
 
-    planner = Planner(root, frozenset(parameters) | outer, objects.held_by)
+    changing: frozenset[Loc] | None = None
+    if any(isinstance(node, ast.Try) for node in walk(lowered.parsed.tree)):
+        others: set[Loc] = {("name", name) for name in facts.variables - local}
+        changing = frozenset(others if function.name == lowered.entry else {*others, ("object", SHARED)})
+    planner = Planner(root, frozenset(parameters) | outer, objects.held_by, changing)
     return Shadow(function, root, objects, local | builder.made, again, planner.starts(), planner)
+
+
+def _is_plain_value(kinds: Kinds, expr: ast.expr) -> bool:
+    """Whether nobody can change what it evaluates to, attributes aside."""
+    values = kinds.values_of(expr)
+    return bool(values) and all(_is_plain(value) for value in values)
+
+
+def _is_plain(value: Value, depth: int = 0) -> bool:
+    if isinstance(value, Box) and value.kind == "tuple" and not value.escaped:
+        return depth < _MAX_TUPLES and all(_is_plain(item, depth + 1) for item in value.items)
+    return value in _PLAIN or is_immutable(value)
 
 
 def _names_by_kind(function: Function, builder: Builder, kinds: Kinds) -> tuple[frozenset[str], frozenset[str]]:
     """Names whose values nobody can change, and names whose values can be walked again."""
     plain: dict[str, bool] = {}
     again: dict[str, bool] = {}
-    named = [(n.id, n) for n in ast.walk(function) if isinstance(n, ast.Name)]
+    named = [(n.id, n) for n in walk(function) if isinstance(n, ast.Name)]
     made: list[tuple[str, ast.expr]] = list(builder.stands_for.items())
     for name, node in [*named, *made]:
-        kind = kinds.kind_of(node)
-        is_plain = kinds.is_immutable(node) or kind in _PLAIN_KINDS
+        is_plain = _is_plain_value(kinds, node)
         plain[name] = plain.get(name, True) and is_plain
         again[name] = again.get(name, True) and (is_plain or kinds.never_iterator(node))
     return frozenset(n for n, yes in plain.items() if yes), frozenset(n for n, yes in again.items() if yes)
@@ -185,23 +204,26 @@ def _names_by_kind(function: Function, builder: Builder, kinds: Kinds) -> tuple[
 
 def _captured(function: Function) -> frozenset[str]:
     """The names that functions inside of it look at, sort keys aside, which are gone at once."""
-    keys = {id(k.value) for n in ast.walk(function) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "key"}
+    keys = {id(k.value) for n in walk(function) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "key"}
     inner = [
-        n for n in ast.walk(function)
+        n for n in walk(function)
         if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda))
         and n is not function and id(n) not in keys
     ]  # fmt: skip
-    return frozenset(n.id for f in inner for n in ast.walk(f) if isinstance(n, ast.Name))
+    return frozenset(
+        n.id for f in inner for n in walk(f)
+        if isinstance(n, ast.Name) and (isinstance(f, ast.ClassDef) or n.id not in bound_names(f))
+    )  # fmt: skip
 
 
 def _scope_names(function: Function) -> frozenset[str]:
     """The names that the function itself binds, its comprehensions' variables not counted."""
     inner: set[int] = set()
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.comprehension):
-            inner.update(id(n) for n in ast.walk(node.target))
+            inner.update(id(n) for n in walk(node.target))
     names = {
-        n.id for n in ast.walk(function)
+        n.id for n in walk(function)
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and id(n) not in inner
     }  # fmt: skip
     arguments = function.args

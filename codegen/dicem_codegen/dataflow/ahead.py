@@ -10,6 +10,7 @@ import ast
 import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 
@@ -38,8 +39,12 @@ class Start:
 class Planner:
     """Finds the starts of one function."""
 
-    def __init__(self, root: Block, parameters: frozenset[str], locations: Callable[[Loc], set[Loc]]) -> None:
-        self.root, self._locations = root, locations
+    def __init__(
+        self, root: Block, parameters: frozenset[str], locations: Callable[[Loc], set[Loc]],
+        changing: frozenset[Loc] | None = None,
+    ) -> None:  # fmt: skip
+        """`changing`: what others may change after an exception that the program catches; None: it catches none."""
+        self.root, self._locations, self.changing = root, locations, changing
         self.order = list(root.walk())
         self.asks = _bits(n for n in self.order if isinstance(n, Ask))
         self._pinned = _bits(n for n in self.order if isinstance(n, Pinned))
@@ -51,8 +56,6 @@ class Planner:
             for kind, name in node.writes:
                 if kind == "name":
                     self._first_bound.setdefault(name, node.index)
-        self._touched: dict[Loc, int] = {}
-        self._made_by: dict[Loc, int] = {}
         self.mutating = _bits(n for n in self.order if n.mutates)
         self._waiting = _bits(
             n for n in self.order if (isinstance(n, Ask) and not n.common) or (isinstance(n, Pinned) and n.awaits)
@@ -96,20 +99,49 @@ class Planner:
             for node in self.nodes(steps & self.mutating):
                 for loc in node.mutates:
                     others = self._touching(loc) | self._makers(loc)
-                    if not steps & self._makers(loc) and any(
-                        other & others for place, other in enumerate(groups) if place != number
-                    ):
+                    seen = any(other & others for place, other in enumerate(groups) if place != number)
+                    if seen and not self._is_made_in(steps, node, loc):
                         return True
         return False
 
+    def _is_made_in(self, steps: int, node: Node, loc: Loc) -> bool:
+        """Whether what a step changes was made by some of these steps, whichever way they came to it."""
+        pending, followed = [node], 0
+        while pending:
+            reader = pending.pop()
+            bound: set[Loc] = set()
+            for source, _ in reader.needs:
+                names = {name for name in source.writes & reader.reads if self._may_be(name, {loc})}
+                bound |= names
+                if not names or followed >> source.index & 1:
+                    continue
+                followed |= 1 << source.index
+                if not steps >> source.index & 1:
+                    return False
+                if not (isinstance(source, Bind) and _makes(source)):
+                    pending.append(source)
+            if any(r not in bound and r[0] in ("name", "attr") and self._may_be(r, {loc}) for r in reader.reads):
+                return False
+        return True
+
+    def is_lent(self, ask: Ask, steps: int) -> bool:
+        """Whether a helper, which runs when it comes to that, is given what one of the steps changes meanwhile."""
+        if ask.site is None or ask.site.form != "helper":
+            return False
+        return any(node.mutates & ask.reads for node in self.nodes(steps & self.mutating))
+
     def _makers(self, loc: Loc) -> int:
         """The steps that make what a location holds."""
-        if loc not in self._made_by:
-            self._made_by[loc] = _bits(
-                n for n in self.order
-                if isinstance(n, Bind) and _makes(n) and any(self._may_be(name, {loc}) for name in n.writes)
-            )  # fmt: skip
-        return self._made_by[loc]
+        return self._made_by.get(loc, 0)
+
+    @cached_property
+    def _made_by(self) -> dict[Loc, int]:
+        found: dict[Loc, int] = {}
+        for node in self.order:
+            if isinstance(node, Bind) and _makes(node):
+                for loc in {held for name in node.writes for held in self._locations(name)}:
+                    found[loc] = found.get(loc, 0) | 1 << node.index
+        return found
 
     def is_opaque(self, node: Node) -> bool:
         """Whether nothing that stands after a step is started before it."""
@@ -277,12 +309,13 @@ class Planner:
         needed = self._closure[ask.index] & inside
         if needed & self._pinned or self._opaque & inside:
             return None
-        carried = 0
+        carried = followed = 0
         pending: list[Node] = [*self.nodes(needed), loop]
         while pending:
             node = pending.pop()
             for source, around in node.needs:
-                if around is loop and not carried >> source.index & 1:
+                if around is loop and not (carried | followed) >> source.index & 1:
+                    followed |= 1 << source.index
                     own = self._view[source.index] & inside
                     if own & self._pinned or self._hidden_in(source, ask):
                         return None
@@ -342,10 +375,26 @@ class Planner:
     def _made(self, place: tuple[Block, int, ast.stmt], bits: int, carried: int, ask: Ask, floor: int) -> Start | None:
         block, index, before = place
         here = bits & ~((1 << index) - 1)
+        if self.is_lent(ask, here):
+            return None
         own = 1 << ask.index
         keep = here if carried & own else here & ~own
         start = Start(ask, block, before, index, keep, here & self.asks & ~own, carried, _comes_once(block))
-        return self._with_makers(start, floor)
+        return None if self._is_risky(start) else self._with_makers(start, floor)
+
+    def _is_risky(self, start: Start) -> bool:
+        """Whether a strand goes on when the program has caught an exception and changes what the strand looks at."""
+        is_helper = start.ask.site is not None and start.ask.site.form == "helper"
+        if self.changing is None or not (is_helper or start.keep & self.asks):
+            return False
+        first = start.index if start.comes_once else 0
+        for node in [*self.nodes(start.keep), start.ask]:
+            if node.reads & self.changing:
+                return True
+            for loc in node.reads:
+                if any(loc in n.mutates for n in self.nodes(self.mutating >> first << first & ~start.keep)):
+                    return True
+        return False
 
     def binds_later(self, name: str, index: int) -> bool:
         """Whether no step before that one can have bound a name."""
@@ -410,11 +459,15 @@ class Planner:
             for source, around in node.needs:
                 if around is None:
                     bound |= source.writes
-                if start.keep >> source.index & 1 or not source.writes & node.reads:
+                if start.keep >> source.index & 1:
                     continue
+                if source.mutates & changed & node.reads:
+                    return None  # what is made anew lacks what the program has changed by then
                 if not any(self._may_be(loc, changed) for loc in source.writes & node.reads):
                     continue
                 if source.index < floor or not (isinstance(source, Bind) and _makes(source)):
+                    return None
+                if not _is_around(source.block, start.block):
                     return None
                 start.keep |= 1 << source.index
                 pending.append(source)
@@ -425,16 +478,25 @@ class Planner:
 
     def _touching(self, loc: Loc) -> int:
         """The steps that look at what a location holds, by whatever name."""
-        if loc not in self._touched:
-            self._touched[loc] = _bits(n for n in self.order if loc in n.reads or loc in n.mutates)
-        return self._touched[loc]
+        return self._touched.get(loc, 0)
+
+    @cached_property
+    def _touched(self) -> dict[Loc, int]:
+        found: dict[Loc, int] = {}
+        for node in self.order:
+            for loc in node.reads | node.mutates:
+                found[loc] = found.get(loc, 0) | 1 << node.index
+        return found
 
     def _may_be(self, loc: Loc, changed: set[Loc]) -> bool:
         return bool(self._locations(loc) & changed)
 
     def _is_subsumed(self, start: Start, others: list[Start]) -> bool:
         """Whether a strand starts the same call at the same moment, on its way to its own."""
-        return any(self._is_on_the_way(start.ask, other) for other in others if other is not start)
+        return any(
+            other.carried & self.asks == start.carried & self.asks and self._is_on_the_way(start.ask, other)
+            for other in others if other is not start
+        )  # fmt: skip
 
     def _is_on_the_way(self, ask: Ask, other: Start) -> bool:
         if not other.keep >> ask.index & 1:
@@ -443,6 +505,14 @@ class Planner:
         needed = self._closure[ask.index] & self.asks & here & ~(1 << ask.index)
         before = other.keep & self.asks & ((1 << ask.index) - 1)
         return before == needed
+
+
+def _is_around(outer: Block, inner: Block) -> bool:
+    """Whether a block is another one, or around it."""
+    block: Block | None = inner
+    while block is not None and block is not outer:
+        block = block.parent.block if block.parent is not None else None
+    return block is outer
 
 
 def _makes(node: Bind) -> bool:

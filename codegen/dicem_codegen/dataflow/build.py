@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hermod.prelude import ImagePatch
 
 from ..types import CallSite
+from ..walking import children, inner_blocks, walk
 from .helpers import Helper
 from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 from .objects import PATCH_FIELDS
@@ -24,9 +25,10 @@ class Builder:
 
     def __init__(
         self, sites: dict[ast.Await, CallSite], purity: Purity, scope_names: frozenset[str],
-        helpers: dict[str, Helper],
+        helpers: dict[str, Helper], same: Callable[[ast.AST, ast.AST], None],
     ) -> None:  # fmt: skip
-        self._helpers = helpers
+        """`same` is told of every copy of an expression: what it stands for, and the copy."""
+        self._helpers, self._same = helpers, same
         self._taken: set[str] = set(purity.local)
         self._sites, self._purity, self._scope_names = dict(sites), purity, scope_names
         self.stands_for: dict[str, ast.expr] = {}
@@ -43,7 +45,7 @@ class Builder:
         """The shadow of a body, its steps numbered."""
         for statement in statements:
             self._mark(statement)
-            self._taken.update(n.id for n in ast.walk(statement) if isinstance(n, ast.Name))
+            self._taken.update(n.id for n in walk(statement) if isinstance(n, ast.Name))
         root = self._inside(None, statements)
         _number(root)
         return root
@@ -54,7 +56,7 @@ class Builder:
         """Note for each node whether it must be taken apart; from the leaves up, without recursion."""
         order = [tree]
         for node in order:
-            order.extend(ast.iter_child_nodes(node))
+            order.extend(children(node))
         for node in reversed(order):
             own = isinstance(node, (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)) or (
                 isinstance(node, ast.Call) and self._purity.effect(node) != "pure"
@@ -62,7 +64,7 @@ class Builder:
             if isinstance(node, ast.Lambda):  # its body is run elsewhere
                 self._interesting[node] = self._interesting[node.args]
             else:
-                self._interesting[node] = own or any(self._interesting[n] for n in ast.iter_child_nodes(node))
+                self._interesting[node] = own or any(self._interesting[n] for n in children(node))
 
     def _is_plain(self, node: ast.AST) -> bool:
         return not self._interesting.get(node, True)
@@ -238,10 +240,8 @@ class Builder:
         """A statement that nothing crosses.  What stands inside is a world of its own."""
         if replaced is not None:
             self._block.nodes.pop()
-        names = {
-            n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, (ast.Store, ast.Del))
-        }
-        names |= {h.name for h in ast.walk(statement) if isinstance(h, ast.ExceptHandler) and h.name}
+        names = {n.id for n in walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, (ast.Store, ast.Del))}
+        names |= {h.name for h in walk(statement) if isinstance(h, ast.ExceptHandler) and h.name}
         what = {"With": "with", "While": "while", "Try": "try", "TryStar": "try", "Match": "match", "For": "for"}
         why = what.get(type(statement).__name__, type(statement).__name__.lower())
         names |= _captured(statement)
@@ -252,7 +252,7 @@ class Builder:
         if targets or not all(map(self._is_plain, heads)):
             node.regions.append(Block(node, None))
             self._arm(node.regions[0], node, lambda: self._head(heads, targets))
-        for body in _bodies(statement):
+        for body in inner_blocks(statement):
             node.regions.append(self._inside(node, body))
         self._loops.pop()
 
@@ -273,7 +273,7 @@ class Builder:
             case ast.Await():
                 return self._await(expr)
             case ast.BoolOp(op=op, values=values):
-                return self._bool(isinstance(op, ast.And), values)
+                return self._bool(expr, isinstance(op, ast.And), values)
             case ast.IfExp():
                 return self._conditional(expr)
             case ast.Compare() if len(expr.ops) > 1 and not all(map(self._is_plain, expr.comparators[1:])):
@@ -293,6 +293,7 @@ class Builder:
 
     def _rebuilt(self, expr: ast.expr) -> ast.expr:
         made = copy.copy(expr)
+        self._same(expr, made)
         for name, value in ast.iter_fields(expr):
             if isinstance(value, ast.expr):
                 setattr(made, name, self.expr(value))
@@ -344,6 +345,7 @@ class Builder:
 
     def _parts_of_call(self, call: ast.Call) -> ast.Call:
         made = copy.copy(call)
+        self._same(call, made)
         if isinstance(call.func, ast.Attribute):
             func = copy.copy(call.func)
             func.value = self.expr(call.func.value)
@@ -367,17 +369,18 @@ class Builder:
         prints = isinstance(expr.func, ast.Name) and name in _PRINTS and name not in self._purity.local
         return self._pinned_value(name, [call], barrier=not prints)
 
-    def _bool(self, is_and: bool, values: list[ast.expr]) -> ast.expr:
+    def _bool(self, whole: ast.expr, is_and: bool, values: list[ast.expr]) -> ast.expr:
+        """`whole` may be any of the values."""
         first = self.expr(values[0])
         rest = values[1:]
         if all(map(self._is_plain, rest)):
             return ast.BoolOp(ast.And() if is_and else ast.Or(), [first, *rest])
-        name = self._temp()
+        name = self._temp(whole)
         self._assign(name, first)
         test: ast.expr = ast.Name(name, ast.Load())
         with_node = Branch(self._anchor, self._block, test=test if is_and else ast.UnaryOp(ast.Not(), test))
         self._add(with_node)
-        self._arm(with_node.body, with_node, lambda: self._assign(name, self._bool(is_and, rest)))
+        self._arm(with_node.body, with_node, lambda: self._assign(name, self._bool(whole, is_and, rest)))
         return ast.Name(name, ast.Load())
 
     def _arm(self, block: Block, parent: Node, fill: object) -> None:
@@ -414,11 +417,11 @@ class Builder:
 
     def _mark_again(self, node: ast.expr) -> None:
         self._interesting[node] = True
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             self._interesting.setdefault(child, False)
 
     def _comprehension(self, expr: Comprehension) -> ast.expr:
-        name = self._temp()
+        name = self._temp(expr)
         empty: ast.expr = ast.List([], ast.Load())
         if isinstance(expr, ast.SetComp):
             empty = ast.Call(ast.Name("set", ast.Load()), [], [])
@@ -431,6 +434,8 @@ class Builder:
         if clash:
             names = {variable: f"{variable}{self._temp()}" for variable in sorted(clash)}
             self.made.update(names.values())
+            targets = [n for g in expr.generators for n in _target_parts(g.target) if isinstance(n, ast.Name)]
+            self.stands_for.update({names[n.id]: n for n in targets if n.id in names})
             expr = self._renamed(expr, names)
         self._generators(expr, 0, walked, name)
         return ast.Name(name, ast.Load())
@@ -444,6 +449,7 @@ class Builder:
 
     def _copied(self, node: Any, names: dict[str, str]) -> Any:
         made = copy.copy(node)
+        self._same(node, made)
         self._interesting[made] = self._interesting.get(node, False)
         if isinstance(node, ast.Await) and node in self._sites:
             self._sites[made] = self._sites[node]
@@ -499,15 +505,15 @@ def _surely_asked(arm: Block) -> list[Ask]:
     for node in arm.nodes:
         match node:
             case Ask(call=call, target=target):
-                if not bound & {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}:
+                if not bound & {n.id for n in walk(call) if isinstance(n, ast.Name)}:
                     found.append(node)
                 bound.add(target)
             case Bind(stmt=ast.Assign(targets=targets)) if all(
                 isinstance(part, ast.Name) for t in targets for part in _target_parts(t)
             ):
-                if any(isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) for n in ast.walk(node.stmt)):
+                if any(isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) for n in walk(node.stmt)):
                     break  # may change something
-                bound |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+                bound |= {n.id for t in targets for n in walk(t) if isinstance(n, ast.Name)}
             case Pinned(is_barrier=False, mutates=mutates, writes=writes) if not mutates:
                 bound |= {name for _, name in writes}
             case _:
@@ -536,18 +542,6 @@ def _target_parts(target: ast.expr) -> list[ast.expr]:
     return [target]
 
 
-def _bodies(statement: ast.stmt) -> list[list[ast.stmt]]:
-    """The lists of statements directly inside one."""
-    found = []
-    for name in ("body", "orelse", "finalbody"):
-        body = getattr(statement, name, None)
-        if isinstance(body, list) and body:
-            found.append(body)
-    for handler in (*getattr(statement, "handlers", []), *getattr(statement, "cases", [])):
-        found.append(handler.body)
-    return found
-
-
 def _heads(statement: ast.stmt) -> list[ast.expr]:
     """What a statement with bodies computes itself."""
     match statement:
@@ -574,8 +568,8 @@ def _parts_bound(statement: ast.stmt) -> list[ast.expr]:
 
 def _captured(statement: ast.stmt) -> set[str]:
     """The names that patterns bind."""
-    found = {n.name for n in ast.walk(statement) if isinstance(n, (ast.MatchAs, ast.MatchStar))}
-    found |= {n.rest for n in ast.walk(statement) if isinstance(n, ast.MatchMapping)}
+    found = {n.name for n in walk(statement) if isinstance(n, (ast.MatchAs, ast.MatchStar))}
+    found |= {n.rest for n in walk(statement) if isinstance(n, ast.MatchMapping)}
     return {name for name in found if name is not None}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import copy
 
 from ..types import CallSite
+from ..walking import copied
 
 _TAKES_OPTIONS = {"best_text_match": ("option_list", 0), "select_answer": ("options", 2)}
 """Methods whose finish needs an argument of the start again: its name and place."""
@@ -45,10 +45,10 @@ def finish_of(call: ast.Call, site: CallSite, handle: ast.expr) -> ast.expr:
 def _again(call: ast.Call, name: str) -> list[ast.expr]:
     """The arguments that the finish needs too."""
     if name == "process_guesses":
-        return [copy.deepcopy(_argument(call, g, i + 1) or ast.Constant(None)) for i, g in enumerate(_GUESSES)]
+        return [copied(_argument(call, g, i + 1) or ast.Constant(None)) for i, g in enumerate(_GUESSES)]
     if name in _TAKES_OPTIONS:
         argument = _argument(call, *_TAKES_OPTIONS[name])
-        return [copy.deepcopy(argument)] if argument is not None else []
+        return [copied(argument)] if argument is not None else []
     return []
 
 

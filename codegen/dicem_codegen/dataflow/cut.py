@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 import bisect
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..types import CallSite
+from ..walking import copied, inner_blocks, statements, walk
 from .ahead import Planner, Start
 from .calls import finish_of, start_of
 from .helpers import Helper
@@ -89,7 +89,7 @@ class Cutter:
         self._strands = []
         ways = [_Way(s.ask, s.keep, s.carried) for s in starts]
         body = _without_blocks(self._block(starts[0].block, ways)) if starts else []
-        arguments = copy.deepcopy(function.args)
+        arguments = copied(function.args)
         for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
             argument.annotation = None
         for name in helper.free:
@@ -105,26 +105,26 @@ class Cutter:
         body = _without_blocks(self._lines(loop.body, 0, [_Way(ask, keep, 0) for ask, keep in window.asks.items()]))
 
         def next_ones(count: int) -> ast.stmt:
-            made = ast.For(copy.deepcopy(loop.target), ast.Constant(0), copy.deepcopy(body), [])
+            made = ast.For(copied(loop.target), ast.Constant(0), [copied(line) for line in body], [])
             (own,) = self._own_names([made])
             assert isinstance(own, ast.For)
             own.target = ast.Tuple([ast.Name(number, ast.Store()), own.target], ast.Store())
             own.iter = _call("zip", _call("range", ast.Constant(count)), ast.Name(soon, ast.Load()))
             return own
 
-        walked = [ast.Expr(copy.deepcopy(loop.iter))]
+        walked = [ast.Expr(copied(loop.iter))]
         guards: list[ast.stmt] = [
             ast.Expr(_hermod("again", ast.Name(name, ast.Load())))
             for name in exposed_names(walked)
             if name in self._local and not self._walks_again(name)
         ]
-        begin = ast.Assign([ast.Name(soon, ast.Store())], _call("iter", copy.deepcopy(loop.iter)))
+        begin = ast.Assign([ast.Name(soon, ast.Store())], _call("iter", copied(loop.iter)))
         return [*guards, begin, next_ones(window.width)], [next_ones(1)]
 
     def _drop_arguments(self, inline: list[ast.stmt], index: int, bound: set[str]) -> None:
         """Names that nothing has bound yet are the strand's own."""
         made = {strand.name: strand for strand in self._strands}
-        for node in [n for line in inline for n in ast.walk(line)]:
+        for node in [n for line in inline for n in walk(line)]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in made:
                 parameters = made[node.func.id].args
                 kept = [
@@ -140,8 +140,12 @@ class Cutter:
         """All that these ways start from here."""
         at_once, waiting = self._parted(block, ways)
         spawned = [line for first, group in waiting for line in self._spawn(block, first, group)]
+        alone = [way for way in at_once if self._planner.is_lent(way.ask, _steps(at_once))]
+        for way in alone:
+            spawned += self._own_names(_without_continue(self._lines(block, 0, [way])))
+        at_once = [way for way in at_once if way not in alone]
         lines = _without_continue(self._lines(block, 0, at_once))  # of a loop of the program, in which this stands
-        if any(isinstance(node, ast.Return) for line in lines for node in ast.walk(line)):
+        if _returns(lines):
             lines = [self._spawned_lines(lines)]
         return [*spawned, *lines]
 
@@ -170,8 +174,11 @@ class Cutter:
         return node
 
     def _is_serial(self, node: Node, way: _Way) -> bool:
-        """Whether it is a loop whose iterations have to wait for each other on this way."""
-        return isinstance(node, Loop) and bool(way.carried & self._asks & _range(node.body))
+        """Whether it is a loop whose iterations wait for each other on this way, or whose `else` this enters."""
+        if not isinstance(node, Loop):
+            return False
+        after = _range(node.orelse) >> way.ask.index & 1
+        return bool((way.keep if after else way.carried) & self._asks & _range(node.body))
 
     # Strands
 
@@ -202,8 +209,10 @@ class Cutter:
         at_once, waiting = self._parted(block, rest)
         if self._planner.conflicts([_steps(at_once), *(_steps(group) for _, group in waiting)]):
             raise _Conflict
+        if len(ways) > 1 and any(self._planner.is_lent(way.ask, _steps(ways)) for way in at_once):
+            raise _Conflict
         lines = self._lines(block, 0, at_once)
-        returns = any(isinstance(node, ast.Return) for line in lines for node in ast.walk(line))
+        returns = _returns(lines)
         if lines and returns and waiting:
             lines = [self._spawned_lines(lines)]
         body += [_in_ahead(line) for line in (self._own_names(lines) if waiting else lines)]
@@ -256,7 +265,7 @@ class Cutter:
     def _line(self, node: Node, base: int, ways: list[_Way]) -> list[ast.stmt]:
         match node:
             case Bind():
-                return [copy.deepcopy(node.stmt)]
+                return [copied(node.stmt)]
             case Ask():
                 is_awaited = any(bits >> node.index & 1 for bits in (base, *(way.keep for way in ways)))
                 return self._awaited(node) if is_awaited else [_in_ahead(self._started(node))]
@@ -264,7 +273,7 @@ class Cutter:
                 return [{"return": ast.Return, "break": ast.Break, "continue": ast.Continue}[node.kind]()]
             case Branch():
                 body, orelse = (self._arm(inner, base, ways) for inner in (node.body, node.orelse))
-                test = copy.deepcopy(node.test)
+                test = copied(node.test)
                 if orelse and not body:
                     return [ast.If(ast.UnaryOp(ast.Not(), test), orelse, [])]
                 return [ast.If(test, body or [ast.Pass()], orelse)]
@@ -294,7 +303,7 @@ class Cutter:
             body = self._arm(node.body, base | carried, ways)
         self._serial.pop()
         orelse = self._arm(node.orelse, base, ways)
-        return ast.For(copy.deepcopy(node.target), copy.deepcopy(node.iter), body or [ast.Pass()], orelse)
+        return ast.For(copied(node.target), copied(node.iter), body or [ast.Pass()], orelse)
 
     def _serial_block(self, block: Block, ways: list[_Way], others: list[_Way], carried: int) -> list[ast.stmt]:
         """A part of an iteration that the next one waits for: what that needs is awaited here, all else beside it."""
@@ -306,14 +315,14 @@ class Cutter:
 
     def _started(self, node: Ask) -> ast.stmt:
         assert node.site is not None
-        call = copy.deepcopy(node.call)
+        call = copied(node.call)
         if isinstance(call.func, ast.Name) and call.func.id in self._variants:
             call.func.id = self._variants[call.func.id]
         return ast.Expr(start_of(call, node.site, self._tags(node.site)))
 
     def _awaited(self, node: Ask) -> list[ast.stmt]:
         assert node.site is not None
-        call, target = copy.deepcopy(node.call), [ast.Name(node.target, ast.Store())]
+        call, target = copied(node.call), [ast.Name(node.target, ast.Store())]
         if node.site.form == "helper" or node.site.name == "best_image_match":
             if node.site.form == "function":
                 call.func = ast.Name("best_image_match_ask", ast.Load())
@@ -321,7 +330,7 @@ class Cutter:
             return [ast.Assign(list(target), ast.Await(call))]
         handle = self._name("_call")
         begun = ast.Assign([ast.Name(handle, ast.Store())], start_of(call, node.site, self._tags(node.site)))
-        value = finish_of(copy.deepcopy(node.call), node.site, ast.Name(handle, ast.Load()))
+        value = finish_of(copied(node.call), node.site, ast.Name(handle, ast.Load()))
         return [early_block([begun]), ast.Assign(list(target), value)]
 
 
@@ -378,6 +387,10 @@ def _call(name: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
 
 
+def _returns(lines: list[ast.stmt]) -> bool:
+    return any(isinstance(inner, ast.Return) for line in lines for inner in statements(line))
+
+
 def _in_ahead(line: ast.stmt) -> ast.stmt:
     """Mark a line for an ahead block; `_tidied` writes the blocks."""
     return line if isinstance(line, ast.With) else early_block([line])
@@ -400,9 +413,9 @@ def _tidied(lines: Iterable[ast.stmt]) -> list[ast.stmt]:
     """The lines of a strand: what starts calls in ahead blocks, as few as can be."""
     found: list[ast.stmt] = []
     for line in lines:
-        if not any(isinstance(node, ast.With) for node in ast.walk(line)):
+        if not any(isinstance(inner, ast.With) for inner in statements(line)):
             found.append(line)
-        elif any(isinstance(node, (ast.Await, ast.Return)) for node in ast.walk(line)):
+        elif any(isinstance(node, (ast.Await, ast.Return)) for node in walk(line)):
             if isinstance(line, (ast.If, ast.For)):
                 line.body, line.orelse = _tidied(line.body), _tidied(line.orelse)
             found.append(line)
@@ -415,16 +428,9 @@ def _tidied(lines: Iterable[ast.stmt]) -> list[ast.stmt]:
 
 def _without_continue(lines: list[ast.stmt]) -> list[ast.stmt]:
     """`continue` and `break` of the loop around end the strand of one iteration."""
-    made: list[ast.stmt] = [_ContinueAsReturn().visit(line) for line in lines]
-    return made
-
-
-class _ContinueAsReturn(ast.NodeTransformer):
-    def visit_Continue(self, node: ast.Continue) -> ast.stmt:
-        return ast.Return()
-
-    def visit_Break(self, node: ast.Break) -> ast.stmt:
-        return ast.Return()
-
-    def visit_For(self, node: ast.For) -> ast.For:
-        return node  # its own
+    for place, line in enumerate(lines):
+        if isinstance(line, (ast.Continue, ast.Break)):
+            lines[place] = ast.Return()
+        for block in [line.orelse] if isinstance(line, ast.For) else inner_blocks(line):  # its body has its own
+            _without_continue(block)
+    return lines

@@ -11,6 +11,7 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..walking import walk
 from .ir import Node, Pinned
 from .purity import PATCH_ATTRIBUTES, Function, ModuleFacts, bound_names
 
@@ -31,16 +32,16 @@ def candidates(
     tree: ast.Module, functions: list[tuple[ast.AsyncFunctionDef, frozenset[str]]], entry: str
 ) -> dict[str, Helper]:
     """The functions that may have a variant, as far as their text alone tells."""
-    taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    taken = {n.id for n in walk(tree) if isinstance(n, ast.Name)}
     counts: dict[str, int] = {}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             counts[node.name] = counts.get(node.name, 0) + 1
         elif isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
             counts[node.id] = counts.get(node.id, 0) + 1
         elif isinstance(node, ast.arg):
             counts[node.arg] = counts.get(node.arg, 0) + 1
-    methods = {n for c in ast.walk(tree) if isinstance(c, ast.ClassDef) for n in c.body}
+    methods = {n for c in walk(tree) if isinstance(c, ast.ClassDef) for n in c.body}
     found: dict[str, Helper] = {}
     for function, outer in functions:
         if function.name == entry or counts[function.name] > 1 or function in methods or not _is_simple(function):
@@ -62,16 +63,16 @@ def _is_simple(function: Function) -> bool:
     arguments = function.args
     if arguments.vararg or arguments.kwarg or function.decorator_list:
         return False
-    if any(isinstance(n, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)) for n in ast.walk(function)):
+    if any(isinstance(n, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)) for n in walk(function)):
         return False
-    if any(isinstance(n, (ast.Raise, ast.Assert)) for n in ast.walk(function)):
+    if any(isinstance(n, (ast.Raise, ast.Assert)) for n in walk(function)):
         return False  # who decides to fail is a guard of what follows
     return all(isinstance(d, ast.Constant) for d in (*arguments.defaults, *(d for d in arguments.kw_defaults if d)))
 
 
 def _free_names(function: Function, outer: frozenset[str], helpers: dict[str, Helper]) -> tuple[str, ...]:
     own = bound_names(function)
-    read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    read = {n.id for n in walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     for name in sorted(read & helpers.keys()):
         read |= set(helpers[name].free)
     return tuple(sorted((read & outer) - own - helpers.keys() - {function.name}))
@@ -81,7 +82,7 @@ def is_quiet(function: Function, order: list[Node], facts: ModuleFacts, is_share
     """Whether calling the function changes nothing that anybody else can see, but for what it prints and asks, and
     looks at nothing that changes beside what it is given.
     """
-    for part in ast.walk(function):
+    for part in walk(function):
         match part:
             case ast.Name(id=name) if name in facts.variables:
                 return False

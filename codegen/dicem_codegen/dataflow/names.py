@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from ..walking import children, walk
 from .purity import ITERATES
 
 
@@ -19,37 +20,39 @@ def bound_in(statements: Iterable[ast.AST]) -> set[str]:
         elif isinstance(node, ast.comprehension):
             stack.extend([node.iter, *node.ifs])
             continue
-        stack.extend(ast.iter_child_nodes(node))
+        stack.extend(children(node))
     return found
 
 
 def walked_names(statements: Iterable[ast.stmt]) -> set[str]:
     """The names whose values are walked, perhaps."""
-    found: set[str] = set()
-    statements = list(statements)
+    nodes = [node for statement in statements for node in walk(statement)]
     lists = {
-        t.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Assign) and isinstance(n.value, ast.List)
+        t.id for n in nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.List)
         for t in n.targets if isinstance(t, ast.Name)
     }  # fmt: skip
-    for statement in statements:
-        for node in ast.walk(statement):
-            parts: list[ast.expr] = []
-            match node:
-                case ast.For(iter=walked) | ast.comprehension(iter=walked):
-                    parts = [walked]
-                case ast.Starred(value=value):
-                    parts = [value]
-                case ast.Compare(comparators=comparators):
-                    parts = comparators
-                case ast.Assign(targets=targets, value=value) if not all(isinstance(t, ast.Name) for t in targets):
-                    parts = [value]
-                case ast.AugAssign(op=ast.Add(), target=ast.Name(id=name), value=value) if name in lists:
-                    parts = [value]
-                case ast.Call(func=func, args=arguments):
-                    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-                    parts = arguments if name in ITERATES or not isinstance(func, ast.Attribute) else []
-            found |= {part.id for part in parts if isinstance(part, ast.Name)}
-    return found
+    return {part.id for node in nodes for part in _walked_parts(node, lists) if isinstance(part, ast.Name)}
+
+
+def _walked_parts(node: ast.AST, lists: set[str]) -> Sequence[ast.expr]:
+    """What a node walks, perhaps.  `lists`: names that a list is bound to somewhere."""
+    match node:
+        case ast.Name() | ast.Attribute() | ast.Constant():
+            return ()
+        case ast.For(iter=walked) | ast.comprehension(iter=walked):
+            return [walked]
+        case ast.Starred(value=value):
+            return [value]
+        case ast.Compare(comparators=comparators):
+            return comparators
+        case ast.Assign(targets=targets, value=value) if not all(isinstance(t, ast.Name) for t in targets):
+            return [value]
+        case ast.AugAssign(op=ast.Add(), target=ast.Name(id=name), value=value) if name in lists:
+            return [value]
+        case ast.Call(func=func, args=arguments):
+            name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+            return arguments if name in ITERATES or not isinstance(func, ast.Attribute) else []
+    return ()
 
 
 def exposed_names(statements: Iterable[ast.stmt]) -> list[str]:
@@ -81,7 +84,7 @@ def _exposed(statements: list[ast.stmt], bound: set[str], found: dict[str, None]
                 bound |= bound_in([statement])
             case ast.AugAssign(target=target, value=value):
                 _note(value, bound, found)
-                for node in ast.walk(target):
+                for node in walk(target):
                     if isinstance(node, ast.Name) and node.id not in bound:
                         found.setdefault(node.id)
             case _:
@@ -90,25 +93,28 @@ def _exposed(statements: list[ast.stmt], bound: set[str], found: dict[str, None]
 
 def _note(tree: ast.AST, bound: set[str], found: dict[str, None]) -> None:
     own: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.comprehension):
-            own |= {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
-        elif isinstance(node, ast.Lambda):
+    read: list[str] = []
+    for node in walk(tree):
+        kind = node.__class__
+        if kind is ast.Name:
+            assert isinstance(node, ast.Name)
+            if isinstance(node.ctx, ast.Load) and node.id not in bound:
+                read.append(node.id)
+        elif kind is ast.comprehension:
+            assert isinstance(node, ast.comprehension)
+            own |= {n.id for n in walk(node.target) if isinstance(n, ast.Name)}
+        elif kind is ast.Lambda:
+            assert isinstance(node, ast.Lambda)
             own |= {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Name)
-            and isinstance(node.ctx, ast.Load)
-            and node.id not in bound
-            and node.id not in own
-        ):
-            found.setdefault(node.id)
+    for name in read:
+        if name not in own:
+            found.setdefault(name)
 
 
 def renamed(statements: list[ast.stmt], names: dict[str, str]) -> list[ast.stmt]:
     """The statements with other names; changed in place."""
     for statement in statements:
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Name):
                 node.id = names.get(node.id, node.id)
     return statements

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 
+from ..walking import walk
 from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 from .objects import SHARED, Objects
 from .purity import ITERATES, Purity
@@ -87,7 +88,7 @@ def _note_locations(node: Node, objects: Objects, purity: Purity) -> None:
             node.reads = _read(test, objects)
         case Loop(target=target, iter=walked):
             node.reads = _read(walked, objects)
-            node.writes = {("name", n.id) for n in ast.walk(target) if isinstance(n, ast.Name)}
+            node.writes = {("name", n.id) for n in walk(target) if isinstance(n, ast.Name)}
         case Pinned():
             for tree in node.watched:
                 node.reads |= objects.locations(tree)
@@ -268,15 +269,18 @@ class _Walk:
             around.own[exits] = frozenset(e for e in around.get(exits) if not _is_continue(e[0]))
             carried = {loc: _around(seen, node) for loc, seen in around.since(state).items()}
         after = _State(state)
-        ended = {loc: around.get(loc) for loc in around.since(state)}
-        with_base = [{**inside.own, **b} for b in breaks]
-        _merge_changes(after, [{}, ended, *with_base])
+        ended = {loc: _left(around.get(loc), node) for loc in around.since(state)}
+        with_base = [{loc: _left(seen, node) for loc, seen in {**inside.own, **b}.items()} for b in breaks]
+        _merge_changes(after, [{}, ended])
+        self.block(node.orelse, after)
+        ways = [after, *(_State(state) for _ in with_base)]
+        for way, changes in zip(ways[1:], with_base, strict=True):
+            way.own.update(changes)
+        _merge(state, ways)
         # Which element was the last one hangs on what broke the loop.
         broken = frozenset((n, None) for b in breaks for n, _ in b.get(exits, _NOTHING) if not _is_continue(n))
         for loc in node.writes:
-            after.own[loc] = after.get(loc) | broken
-        self.block(node.orelse, after)
-        _merge(state, [after])
+            state.own[loc] = state.get(loc) | broken
         state.own.pop(exits, None)
 
 
@@ -291,6 +295,11 @@ def _is_continue(node: Node) -> bool:
 def _around(seen: Seen, loop: Loop) -> Seen:
     """Marked as having come around the loop, where it was done inside."""
     return frozenset((n, loop if loop.index <= n.index < loop.end else c) for n, c in seen)
+
+
+def _left(seen: Seen, loop: Loop) -> Seen:
+    """As seen from behind the loop: what an earlier iteration did is done."""
+    return frozenset((n, None if c is loop else c) for n, c in seen)
 
 
 def _merge(base: _State, ways: Sequence[_State]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Container
 
+from ..walking import children, walk
 from .ir import Loc
 
 SHARED = "*"
@@ -18,7 +19,12 @@ PATCH_FIELDS: Loc = ("attr", "*")
 _SAME_CONTENT = frozenset({"sorted", "list", "reversed", "tuple", "set", "copy", "values", "keys", "filter",
                            "frozenset", "iter", "union"})  # fmt: skip
 _GIVES_PARTS = frozenset({"get", "pop", "setdefault", "next", "max", "min", "sum"})
-"""What may give one of the things that it is given, or something inside of them."""
+"""What may give something inside of the first thing that it is given, or one of the others itself."""
+
+
+def _age(kind: str) -> tuple[bool, bool, int, str]:
+    """The oldest class first: the shared one, those of names, then those that were made, in order."""
+    return kind != SHARED, kind.startswith("o"), len(kind), kind
 
 
 class Objects:
@@ -65,7 +71,7 @@ class Objects:
             a, b = (self._find(kind) for kind in pending.pop())
             if a == b:
                 continue
-            a, b = sorted((a, b), key=lambda kind: (kind != SHARED, kind))  # SHARED stays the root: stable and cheap
+            a, b = sorted((a, b), key=_age)  # the oldest stays the root, for what was said of it stays true
             self._parent[b] = a
             if b in self._content:
                 inside = self._content.pop(b)
@@ -111,13 +117,14 @@ class Objects:
                 return self.of(value)
             case ast.BinOp(left=left, right=right):
                 return self._like([left, right])
-            case ast.Call(func=func, args=arguments):
-                return self._of_call(func, arguments, expr)
+            case ast.Call():
+                return self._of_call(expr)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 return self._of_comprehension(expr)
-        return self._like([n for n in ast.iter_child_nodes(expr) if isinstance(n, ast.expr)])
+        return self._like([n for n in children(expr) if isinstance(n, ast.expr)])
 
-    def _of_call(self, func: ast.expr, arguments: list[ast.expr], call: ast.Call) -> str:
+    def _of_call(self, call: ast.Call) -> str:
+        func, arguments = call.func, call.args
         inputs = [*arguments, *(k.value for k in call.keywords)]
         name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
         if isinstance(func, ast.Attribute):
@@ -125,16 +132,37 @@ class Objects:
         if name in ("zip", "enumerate") and isinstance(func, ast.Name):
             return self._of_tuples(inputs)
         result = self._like(inputs)
-        if name in self._own or name in _GIVES_PARTS:
+        if name in self._own:
             for given in [k for k in map(self.of, inputs) if k is not None]:
                 self.join(result, given)
                 self.join(result, self.content(given))
+        elif name in _GIVES_PARTS:
+            self._give_parts(result, call)
         elif name not in _SAME_CONTENT:
             for value in inputs:
                 kind = self.of(value)
                 if kind is not None:
                     self.join(self.content(result), kind)
-        return result
+        return self._find(result)
+
+    def _give_parts(self, result: str, call: ast.Call) -> None:
+        """`max(a, b)` gives one of them; `max(a, default=b)`, `next(a, b)` and `a.get(b, c)` something in the first."""
+        inputs = [*call.args, *(k.value for k in call.keywords if k.arg != "key")]
+        holds_parts = True
+        if isinstance(call.func, ast.Attribute):
+            inputs = [call.func.value, *inputs]
+        elif isinstance(call.func, ast.Name) and call.func.id in ("max", "min"):
+            holds_parts = len(call.args) == 1
+        for place, value in enumerate(inputs):
+            kind = self.of(value)
+            if kind is None:
+                continue
+            if isinstance(value, ast.Starred):  # any number of them: it may be the only one
+                kind = self.content(kind)
+                self.join(result, self.content(kind))
+            elif holds_parts and place == 0:
+                kind = self.content(kind)
+            self.join(result, kind)
 
     def _of_tuples(self, walked: list[ast.expr]) -> str:
         """What gives tuples of the elements of others: `zip`, `enumerate`."""
@@ -164,7 +192,7 @@ class Objects:
         kinds = [kind for kind in map(self.of, values) if kind is not None]
         for kind in kinds[1:]:
             self.join(kinds[0], kind)
-        return kinds[0] if kinds else None
+        return self._find(kinds[0]) if kinds else None
 
     def _like(self, values: list[ast.expr]) -> str:
         """Something new with the same things inside, and, as a method may hand on its receiver's parts, their parts."""
@@ -184,7 +212,8 @@ class Objects:
     def _bind_kind(self, target: ast.expr, kind: str) -> None:
         match target:
             case ast.Name(id=name):
-                self.join(self.of_name(name), kind)
+                if not self._is_plain(target):
+                    self.join(self.of_name(name), kind)
             case ast.Starred(value=inner):
                 self.join(self.of(inner) or self.fresh(), kind)
             case ast.Tuple(elts=elements) | ast.List(elts=elements):
@@ -212,7 +241,7 @@ class Objects:
     def locations(self, expr: ast.AST) -> set[Loc]:
         """All that evaluating `expr` may look at: its names, what they mean, and what is inside, all the way down."""
         found: set[Loc] = set()
-        for node in ast.walk(expr):
+        for node in walk(expr):
             if isinstance(node, ast.Name):
                 found.add(("name", node.id))
                 if not self._is_plain(node):

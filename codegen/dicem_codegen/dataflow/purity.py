@@ -12,6 +12,8 @@ from typing import Literal
 
 from hermod import prelude
 
+from ..walking import children, walk
+
 Effect = Literal["pure", "mutates", "unknown"]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -104,13 +106,13 @@ def facts_of(tree: ast.Module) -> ModuleFacts:  # noqa: PLR0912 - one case a kin
                 facts.functions[statement.name] = statement
                 bound[statement.name] = bound.get(statement.name, 0) + 1
             case _:
-                for node in ast.walk(statement):
+                for node in walk(statement):
                     if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
                         bound[node.id] = bound.get(node.id, 0) + 1
                     elif isinstance(node, ast.ClassDef):
                         bound[node.name] = bound.get(node.name, 0) + 1
     declared: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Global):
             declared.update(node.names)
         elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
@@ -126,7 +128,7 @@ def facts_of(tree: ast.Module) -> ModuleFacts:  # noqa: PLR0912 - one case a kin
 
 
 def _note_class(node: ast.ClassDef, facts: ModuleFacts) -> None:
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
             facts.methods.add(inner.name)
             facts.has_operators |= inner.name.startswith("__") and inner.name not in ("__init__", "__repr__")
@@ -143,9 +145,9 @@ def _changeable(tree: ast.Module) -> set[str]:
         for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
         if isinstance(target, ast.Name) and not _is_text_or_number(statement.value)
     }  # fmt: skip
-    kept = {id(n) for node in ast.walk(tree) for n in _only_looked_at(node, found)}
+    kept = {id(n) for node in walk(tree) for n in _only_looked_at(node, found)}
     return {
-        n.id for n in ast.walk(tree)
+        n.id for n in walk(tree)
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in found and id(n) not in kept
     }  # fmt: skip
 
@@ -188,15 +190,15 @@ def _is_text_or_number(value: ast.expr | None) -> bool:
 def keeps_iterators(tree: ast.Module) -> ast.expr | None:
     """Where an iterator is put away, as into a list: who walks it later cannot be seen.  None: nowhere."""
     named = {
-        t.id for n in ast.walk(tree) if isinstance(n, ast.Assign) and _gives_iterator(n.value, frozenset())
+        t.id for n in walk(tree) if isinstance(n, ast.Assign) and _gives_iterator(n.value, frozenset())
         for t in n.targets if isinstance(t, ast.Name)
     }  # fmt: skip
     names = frozenset(named)
-    shared = {name for n in ast.walk(tree) if isinstance(n, ast.Global) for name in n.names}
-    shared |= {n.id for s in tree.body if isinstance(s, ast.Assign) for n in ast.walk(s) if isinstance(n, ast.Name)}
+    shared = {name for n in walk(tree) if isinstance(n, ast.Global) for name in n.names}
+    shared |= {n.id for s in tree.body if isinstance(s, ast.Assign) for n in walk(s) if isinstance(n, ast.Name)}
     if names & shared:
         return ast.Name(min(names & shared), ast.Load())
-    for node in ast.walk(tree):
+    for node in walk(tree):
         parts: list[ast.expr | None] = []
         match node:
             case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
@@ -314,7 +316,7 @@ class Purity:
 
     def is_pure(self, expr: ast.AST) -> bool:
         """Whether evaluating `expr` computes and nothing else."""
-        for node in ast.walk(expr):
+        for node in walk(expr):
             if isinstance(node, ast.Call) and self.effect(node) != "pure":
                 return False
             if isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)):
@@ -361,7 +363,7 @@ def bound_names(function: Function | ast.Lambda) -> frozenset[str]:
             names.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             names.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
-        stack.extend(ast.iter_child_nodes(node))
+        stack.extend(children(node))
     return frozenset(names - outer)
 
 
@@ -381,7 +383,7 @@ def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[s
     local = bound_names(function)
     purity = Purity(facts, local, known)
     fresh = _fresh_names(function)
-    for node in ast.walk(function):
+    for node in walk(function):
         match node:
             case (
                 ast.Global() | ast.Nonlocal() | ast.Yield() | ast.YieldFrom() | ast.Await() | ast.With() | ast.Delete()
@@ -418,7 +420,7 @@ def _fresh_names(function: Function) -> frozenset[str]:
     """Names that are only ever bound to something made on the spot."""
     fresh: set[str] = set()
     other: set[str] = {a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
-    for node in ast.walk(function):
+    for node in walk(function):
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 made = isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.Constant,
@@ -429,7 +431,7 @@ def _fresh_names(function: Function) -> frozenset[str]:
             case ast.Name(id=name, ctx=ast.Store()):
                 pass
     stores: dict[str, int] = {}
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             stores[node.id] = stores.get(node.id, 0) + 1
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):

@@ -18,7 +18,7 @@ from ..types import Lowered, Parsed
 from .awaits import Awaits
 from .build import Words
 from .classes import lower_classes
-from .colour import colour
+from .colour import Colours, colour
 from .eager import Eager
 from .expand import expand
 from .gaps import Gaps
@@ -33,6 +33,7 @@ from .scopes import DEFINITIONS, own_nodes
 from .script import wrap
 from .statements import Statements
 from .unfold import Unfolding
+from .walking import walk
 from .words import ENTRIES
 
 __all__ = ["REFUSED", "Kinds", "expand", "infer", "lower", "refused_text"]
@@ -51,9 +52,10 @@ def lower(parsed: Parsed, functions: Registry) -> Lowered:
     words = Words(tree)
     if _acts(tree):
         entry = wrap(tree, entry, colour(tree, infer(tree, entry=entry, form=form)), words)
-    _unfold(tree, entry, form, words, refuse)
-    kinds = infer(tree, entry=entry, form=form)
-    awaits = Awaits(colour(tree, kinds), functions, words, parsed)
+    colours = colour(tree, infer(tree, entry=entry, form=form))
+    if _unfold(tree, colours, words, refuse):
+        colours = colour(tree, infer(tree, entry=entry, form=form))
+    awaits = Awaits(colours, functions, words, parsed)
     awaits.visit(tree)
     tree.body[_after_docstring(tree) : _after_docstring(tree)] = words.preamble()
     ast.fix_missing_locations(tree)
@@ -65,9 +67,9 @@ def _acts(tree: ast.Module) -> bool:
     return any(isinstance(node, (ast.Call, ast.Await)) for node in own_nodes(tree) if not isinstance(node, DEFINITIONS))
 
 
-def _unfold(tree: ast.Module, entry: str, form: str, words: Words, refuse: Refusals) -> None:
-    """Generators and callbacks, where the runner's interpreter would not do as CPython does."""
-    unfolding = Unfolding(tree, colour(tree, infer(tree, entry=entry, form=form)), words)
+def _unfold(tree: ast.Module, colours: Colours, words: Words, refuse: Refusals) -> bool:
+    """Rewrite what the runner's interpreter would not run as CPython does; whether there was something."""
+    unfolding = Unfolding(tree, colours, words)
     callbacks = Callbacks(unfolding)
     statements = Statements(unfolding, refuse)
     statements.check_prelude()
@@ -82,7 +84,7 @@ def _unfold(tree: ast.Module, entry: str, form: str, words: Words, refuse: Refus
         Receivers(unfolding),
     ]
     unfolding.run()
-    ast.fix_missing_locations(tree)
+    return unfolding.changed
 
 
 def entry_of(tree: ast.Module) -> tuple[str, Literal["function", "module"]]:
@@ -92,7 +94,7 @@ def entry_of(tree: ast.Module) -> tuple[str, Literal["function", "module"]]:
     for statement in tree.body:
         if isinstance(statement, definitions):
             continue
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry:
                 return entry, "module"
     return entry, "function" if entry else "module"

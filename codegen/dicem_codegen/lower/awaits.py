@@ -10,10 +10,11 @@ from dicem_shared.functions import Registry
 
 from ..types import CallSite, Diagnostic, Form, Parsed
 from .build import Words, await_of, is_repeatable, located, name_of
-from .colour import Colours, called_functions
+from .colour import Colours, called_functions, function_of
 from .effects import called_names, is_pure, without_effects
 from .kinds import Kinds
-from .values import Func, named
+from .values import Func, Value, named
+from .walking import walk
 from .words import Remote
 
 MAX_TEXT = 60
@@ -26,9 +27,10 @@ class Awaits(ast.NodeTransformer):
         self.colours, self.functions, self.words, self._parsed = colours, functions, words, parsed
         self.found: list[tuple[ast.Await, CallSite]] = []
         self._here: Func | None = None
+        has_helpers = any(f in colours.makes_calls for c in colours.kinds.callees.values() for f in _own(c))
+        self._pure = without_effects(colours, functions) if has_helpers else set()
+        self._reach = _functions_called(colours, functions) if has_helpers else {}
         self._in_generator = 0
-        self._pure = without_effects(colours, functions)
-        self._reach = _functions_called(colours, functions)
 
     @property
     def kinds(self) -> Kinds:
@@ -176,7 +178,7 @@ class Awaits(ast.NodeTransformer):
             first = located(ast.NamedExpr(ast.Name(bound.id, ast.Store()), self.visit(receiver)), receiver)
             node.func.value = bound
         other = copy.deepcopy(node)
-        for old, new in zip(ast.walk(node), ast.walk(other), strict=True):
+        for old, new in zip(walk(node), walk(other), strict=True):
             self.kinds.same(old, new)
         for call in (node, other):
             call.args = [self.visit(argument) for argument in call.args]
@@ -207,6 +209,10 @@ class Awaits(ast.NodeTransformer):
         functions = sorted({name for func in called for name in self._reach.get(func, ())})
         name = min((f.node.name for f in called if not isinstance(f.node, ast.Lambda)), default="call")
         return self._site(node, "helper", name, tuple(functions), all(func in self._pure for func in called))
+
+
+def _own(callees: set[Value]) -> list[Func]:
+    return [func for value in callees if (func := function_of(value)) is not None]
 
 
 def _functions_called(colours: Colours, functions: Registry) -> dict[Func, set[str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TypeVar
 
-from .scopes import Fresh, bound_names
+from .scopes import Fresh
+from .walking import walk
 
 Node = TypeVar("Node", bound=ast.AST)
 
@@ -35,6 +36,13 @@ async def {name}(job):
         return await job
     except {Exception} as error:
         return error
+""",
+    "next": """
+def {name}(iterator):
+    try:
+        return {next}(iterator)
+    except {StopIteration}:
+        raise {RuntimeError}('generator raised StopIteration')
 """,
     "unseen": """
 def {name}(*values, sep=' ', end='\\n', flush=False):
@@ -122,7 +130,7 @@ def {name}(holder, key):
 
 def located(node: Node, like: ast.AST) -> Node:
     """`node`, standing where `like` stands, with all of its parts that stand nowhere yet."""
-    for part in ast.walk(node):
+    for part in walk(node):
         if "lineno" in part._attributes and not hasattr(part, "lineno"):
             ast.copy_location(part, like)
     return node
@@ -158,7 +166,7 @@ class Words:
 
     def __init__(self, tree: ast.Module) -> None:
         self.fresh = Fresh(tree)
-        self._shadowed = bound_names(tree) & shadowing(tree)
+        self._shadowed = shadowing(tree)
         self._aliases: dict[str, str] = {}
         self._helpers: dict[str, str] = {}
 
@@ -201,7 +209,7 @@ class _Spelling(dict[str, str]):
 def shadowing(tree: ast.Module) -> set[str]:
     """The names that the program itself binds somewhere."""
     bound = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         match node:
             case ast.Name(ctx=ast.Store() | ast.Del()):
                 bound.add(node.id)

@@ -15,6 +15,7 @@ from typing import Final
 from .build import located
 from .refused import Refusals
 from .scopes import Scope, Scopes, scopes_of
+from .walking import walk
 from .words import METHODS, PATCH_NUMBERS
 
 NO_SPECIAL: Final = frozenset(
@@ -35,7 +36,7 @@ def lower_classes(tree: ast.Module, refuse: Refusals) -> None:
 
     :raises CompileError: one of them cannot be said
     """
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in walk(tree) if isinstance(node, ast.ClassDef)]
     if not classes:
         return
     scopes = scopes_of(tree)
@@ -68,7 +69,7 @@ def _check_part(part: ast.stmt, refuse: Refusals) -> None:
                 refuse(part, "special-method", part.name)
         case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name()) | ast.Pass():
             inner = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
-            if any(isinstance(n, inner) for n in ast.walk(part)):
+            if any(isinstance(n, inner) for n in walk(part)):
                 refuse(part, "class-body")
         case ast.Expr(value=ast.Constant()):
             pass
@@ -88,11 +89,11 @@ def _decorated(node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope, refus
 def _check_names(tree: ast.Module, special: dict[str, tuple[str, ast.ClassDef]], refuse: Refusals) -> None:
     """The names must mean these methods and nothing else."""
     defined: dict[str, int] = {}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ClassDef):
             for part in node.body:
                 name = getattr(part, "name", None)
-                targets = [n.id for n in ast.walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+                targets = [n.id for n in walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
                 for bound in [name] if name else targets:
                     defined[bound] = defined.get(bound, 0) + 1
         elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and node.attr in special:
@@ -119,7 +120,7 @@ def _bind_class(method: ast.FunctionDef | ast.AsyncFunctionDef, owner: ast.Class
         refuse(method, "decorator", "classmethod without cls")
     cls = method.args.args[0].arg
     method.args.args[0].arg = "_self"
-    for node in ast.walk(method):
+    for node in walk(method):
         if isinstance(node, ast.Name) and node.id == cls:
             if not isinstance(node.ctx, ast.Load):
                 refuse(node, "decorator", "classmethod that assigns cls")

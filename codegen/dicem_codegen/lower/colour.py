@@ -16,6 +16,7 @@ from typing import Literal
 from .kinds import Kinds
 from .scopes import FUNCTIONS, own_nodes
 from .values import UNKNOWN, Bound, Class, Func, Instance, Method, Value, named
+from .walking import children, walk
 from .words import CLASSES, METHODS, Remote
 from .words import FUNCTIONS as REMOTE_FUNCTIONS
 
@@ -107,8 +108,8 @@ def called_functions(callees: set[Value], kinds: Kinds) -> Iterator[Func]:
 def colour(tree: ast.Module, kinds: Kinds) -> Colours:
     """Decide for every function and every call of a module."""
     found = Colours(kinds)
-    for node in ast.walk(tree):
-        for child in ast.iter_child_nodes(node):
+    for node in walk(tree):
+        for child in children(node):
             found.parents[child] = node
     calls = {func: [n for n in own_nodes(func.node) if isinstance(n, ast.Call)] for func in kinds.functions.values()}
     runs = {
@@ -147,9 +148,10 @@ def _find_those_that_stay(found: Colours, tree: ast.Module, runs: dict[Func, set
             stack.append((func, "it is called from where this compiler does not see"))
         elif func.is_async and _runs_beside(func, found):
             stack.append((func, "it runs beside other code of the program"))
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.GeneratorExp):
-            inside = [n for n in own_nodes(node) if isinstance(n, ast.Call)]
+            first = set(map(id, walk(node.generators[0].iter)))  # evaluated where it stands
+            inside = [n for n in own_nodes(node) if isinstance(n, ast.Call) and id(n) not in first]
             for call in inside:
                 stack += [
                     (f, "a generator runs it")

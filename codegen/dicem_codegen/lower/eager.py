@@ -14,6 +14,7 @@ from .build import located, name_of
 from .scopes import COMPREHENSIONS, Scope
 from .unfold import Place, Replacement, Unfolding
 from .values import Bound, Box, Value, named
+from .walking import walk
 
 EAGER: Final = frozenset({"enumerate", "zip", "map", "filter", "reversed"})
 _TAKES_ALL: Final = frozenset(
@@ -116,7 +117,7 @@ class Changes:
         if not self.ever(source):
             return False
         boxes = self._boxes(source)
-        parts = [part for statement in body for part in ast.walk(statement)]
+        parts = [part for statement in body for part in walk(statement)]
         inside = set(map(id, parts))
         calls_own = any(
             isinstance(part, ast.Call) and not _is_builtin(self._kinds.callees.get(part, set())) for part in parts
@@ -129,7 +130,7 @@ class Changes:
     def _all(self) -> list[tuple[ast.AST, set[Value]]]:
         if self._found is None:
             self._found = [
-                (node, self._boxes(receiver)) for node, receiver in map(_changed, ast.walk(self._tree)) if receiver
+                (node, self._boxes(receiver)) for node, receiver in map(_changed, walk(self._tree)) if receiver
             ]
         return self._found
 

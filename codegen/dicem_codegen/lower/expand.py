@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from ..types import CallSite, Lowered
+from ..walking import rewritten
 from .build import is_repeatable, located, name_of
 from .scopes import Fresh
 from .words import FINISH_SUFFIX, FUNCTIONS, METHODS, START_SUFFIX, Remote
@@ -17,20 +18,20 @@ def expand(lowered: Lowered, tags: Tags) -> ast.Module:
 
     :param tags: for each site by its number, the keywords to put on its start, as `{"site": "edge"}`
     """
-    tree = _Expansion(lowered, tags).visit(lowered.tree)
+    tree = rewritten(lowered.tree, ast.Await, _Expansion(lowered, tags).awaited)
     assert isinstance(tree, ast.Module)
-    return ast.fix_missing_locations(tree)
+    return tree
 
 
-class _Expansion(ast.NodeTransformer):
+class _Expansion:
     """Changes the tree in place: the lowered program is used up."""
 
     def __init__(self, lowered: Lowered, tags: Tags) -> None:
         self._sites, self._tags = lowered.sites, tags
         self._fresh = Fresh(lowered.tree)
 
-    def visit_Await(self, node: ast.Await) -> ast.AST:
-        self.generic_visit(node)
+    def awaited(self, node: ast.Await) -> ast.AST:
+        """What is written for it."""
         site = self._sites.get(node)
         if site is None or not isinstance(node.value, ast.Call):
             return node

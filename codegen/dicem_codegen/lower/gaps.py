@@ -15,6 +15,7 @@ from .refused import Refusals
 from .scopes import Scope
 from .unfold import Place, Replacement, Unfolding
 from .values import NUMBERS, UNKNOWN, Box, Func, Value, named
+from .walking import walk
 from .words import RUNNER_MODULES
 
 ALIASES: Final = {"IOError": "OSError", "EnvironmentError": "OSError"}
@@ -168,7 +169,7 @@ class Gaps:
         arguments = ast.arguments([], first, ast.arg("rest"), keyword, defaults, None, [])
         call = ast.Call(ast.Attribute(holder, node.attr, ast.Load()), [rest], [])
         made = located(ast.Lambda(arguments, call), node)
-        self._done |= set(ast.walk(call))
+        self._done |= set(walk(call))
         self._kinds.say(made, self._kinds.values_of(node))
         return made
 

@@ -16,6 +16,7 @@ from .lazy import Lazy
 from .refused import Refusals
 from .scopes import COMPREHENSIONS, Scope, own_nodes
 from .unfold import Place, Replacement, Unfolding, replace
+from .walking import walk
 
 _TAKERS = frozenset(
     {"next", "any", "all", "list", "tuple", "sorted", "sum", "min", "max", "set", "frozenset", "dict", "enumerate"}
@@ -41,7 +42,7 @@ class Kept:
                     return None
             case _:
                 return None
-        uses = self._uses(name, function)
+        uses = self._uses(name, node, function)
         if uses is None or len(generator.generators) > 1:
             if self._lazy.is_plain(generator):
                 return None
@@ -54,27 +55,61 @@ class Kept:
             replace(parent, use, again)
         return [located(ast.Assign([ast.Name(source, ast.Store())], begun), node)]
 
-    def _uses(self, name: str, function: Scope) -> list[tuple[ast.AST, ast.expr]] | None:
-        """All places where the variable is read, each with what takes it; None if one of them is something else."""
-        scopes, parents = self._unfolding.kinds.scopes, self._unfolding.colours.parents
-        found: list[tuple[ast.AST, ast.expr]] = []
-        nodes = list(own_nodes(function.node))
-        stores = 0
-        for node in ast.walk(function.node):
-            if not isinstance(node, ast.Name) or node.id != name:
-                continue
-            scope = scopes.of.get(node)
-            if scope is None or scope.where(name) is not function:
-                continue
-            stores += not isinstance(node.ctx, ast.Load)
-            if isinstance(node.ctx, ast.Load):
-                parent = parents.get(node)
-                if node not in nodes or parent is None or not self._takes(parent, node):
+    def _uses(self, name: str, node: ast.stmt, function: Scope) -> list[tuple[ast.AST, ast.expr]] | None:
+        """The places that read what this statement assigns, each with what takes it; None if one does something else.
+
+        They must follow it in its block, and the next assignment must follow them there.
+        """
+        parents = self._unfolding.colours.parents
+        mine = self._names(name, function)
+        block = next((b for b in _blocks(parents.get(node)) if node in b), [])
+        own = set(map(id, own_nodes(function.node)))
+        if not mine or any(id(each) not in own for each in mine):
+            return None
+        covered: list[tuple[ast.AST, ast.expr]] = []
+        hidden = False  # whether another generator may be meant by now
+        for statement in block[block.index(node) + 1 :] if block else []:
+            inside = set(map(id, walk(statement)))
+            here = [each for each in mine if id(each) in inside]
+            loads = [each for each in here if isinstance(each.ctx, ast.Load)]
+            if len(here) == len(loads):
+                if loads and hidden:
                     return None
-                found.append((parent, node))
-        caught = any(isinstance(node, ast.Try) for node in nodes)
-        several = len(found) > 1 or any(self._is_in_loop(use) for _, use in found)
-        return found if stores == 1 and not (caught and several) else None
+                covered += [(parents[each], each) for each in loads]
+            elif isinstance(statement, ast.Assign) and not loads:
+                break
+            elif self._all_follow(loads, [each for each in here if each not in loads]):
+                hidden = True
+            else:
+                return None
+        several = len(covered) > 1 or any(self._is_in_loop(use, block) for _, use in covered)
+        caught = any(isinstance(part, ast.Try) for part in own_nodes(function.node))
+        alone = sum(isinstance(each.ctx, ast.Load) for each in mine) == len(covered) or self._all_are_generators(mine)
+        fits = alone and all(self._takes(parent, use) for parent, use in covered if isinstance(use, ast.Name))
+        return covered if fits and not (caught and several) else None
+
+    def _names(self, name: str, function: Scope) -> list[ast.Name]:
+        scopes = self._unfolding.kinds.scopes.of
+        found = [n for n in walk(function.node) if isinstance(n, ast.Name) and n.id == name and n in scopes]
+        return [n for n in found if scopes[n].where(name) is function]
+
+    def _all_are_generators(self, names: list[ast.Name]) -> bool:
+        """Whether every assignment of a variable is of a generator, each of which looks after its own uses."""
+        parents = self._unfolding.colours.parents
+        stores = [each for each in names if not isinstance(each.ctx, ast.Load)]
+        assigned = [parents.get(each) for each in stores]
+        generators = all(isinstance(s, ast.Assign) and self._lazy.generator(s.value) is not None for s in assigned)
+        return generators and self._all_follow([each for each in names if each not in stores], stores)
+
+    def _all_follow(self, loads: list[ast.Name], stores: list[ast.Name]) -> bool:
+        """Whether each of `loads` stands after one of `stores`, in its block."""
+        parents = self._unfolding.colours.parents
+        following: set[int] = set()
+        for store in stores:
+            statement = parents.get(store)
+            if isinstance(statement, ast.stmt):
+                following |= {id(part) for later in _after(statement, parents) for part in walk(later)}
+        return all(id(each) in following for each in loads)
 
     def _takes(self, parent: ast.AST, use: ast.Name) -> bool:
         match parent:
@@ -88,13 +123,16 @@ class Kept:
                 return source is use
         return False
 
-    def _is_in_loop(self, node: ast.AST) -> bool:
+    def _is_in_loop(self, node: ast.AST, block: list[ast.stmt]) -> bool:
+        """Whether it may be read more often than it is assigned."""
         parents = self._unfolding.colours.parents
-        current = parents.get(node)
-        while current is not None and not isinstance(current, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Module)):
-            if isinstance(current, (ast.For, ast.While, ast.AsyncFor, *COMPREHENSIONS)):
+        current: ast.AST | None = node
+        while current is not None and current not in block:
+            outer = parents.get(current)
+            is_source = isinstance(outer, ast.For) and outer.iter is current
+            if isinstance(outer, (ast.For, ast.While, ast.AsyncFor, *COMPREHENSIONS)) and not is_source:
                 return True
-            current = parents.get(current)
+            current = outer
         return False
 
     def _copy(self, node: ast.GeneratorExp) -> ast.GeneratorExp:
@@ -102,7 +140,7 @@ class Kept:
         kinds = self._unfolding.kinds
         made = copy.deepcopy(node)
         twins: dict[Scope, Scope] = {}
-        pairs = list(zip(ast.walk(node), ast.walk(made), strict=True))
+        pairs = list(zip(walk(node), walk(made), strict=True))
         for old, new in pairs:
             scope = kinds.scopes.inside.get(old)
             if scope is not None:
@@ -114,3 +152,13 @@ class Kept:
             if old in kinds.scopes.of:
                 kinds.scopes.of[new] = twins.get(kinds.scopes.of[old], kinds.scopes.of[old])
         return made
+
+
+def _blocks(node: ast.AST | None) -> list[list[ast.stmt]]:
+    found = [getattr(node, name, None) for name in ("body", "orelse", "finalbody")]
+    return [block for block in found if isinstance(block, list)]
+
+
+def _after(node: ast.stmt, parents: dict[ast.AST, ast.AST]) -> list[ast.stmt]:
+    block = next((b for b in _blocks(parents.get(node)) if node in b), [])
+    return block[block.index(node) + 1 :] if block else []

@@ -16,6 +16,7 @@ from .refused import Refusals
 from .scopes import Scope
 from .unfold import Place, Plan, Replacement, Unfolding
 from .values import NUMBERS, Bound, Box, Func, Value, named
+from .walking import walk
 from .words import FUNCTIONS as REMOTE_FUNCTIONS
 from .words import METHODS
 
@@ -100,11 +101,11 @@ class Callbacks:
             scope.node = made
         else:
             scope = Scope(made, outer)
-            scope.bound = {n.id for n in ast.walk(made.generators[0].target) if isinstance(n, ast.Name)}
+            scope.bound = {n.id for n in walk(made.generators[0].target) if isinstance(n, ast.Name)}
         scopes.inside[made] = scope
         scopes.of[made] = outer
         for part in [made.generators[0].target, made.elt, *made.generators[0].ifs]:
-            for name in ast.walk(part):
+            for name in walk(part):
                 if isinstance(name, ast.Name) and name not in scopes.of:
                     scopes.of[name] = scope
         results = {result for value in kinds.values_of(node) if isinstance(value, Box) for result in value.items}
@@ -112,7 +113,7 @@ class Callbacks:
 
 
 def _scope_of(function: ast.expr, node: ast.Call, of: dict[ast.AST, Scope]) -> Scope | None:
-    for part in [*ast.walk(function), *ast.walk(node)]:
+    for part in [*walk(function), *walk(node)]:
         if part in of:
             return of[part]
     return None
@@ -124,7 +125,7 @@ def is_simple(node: ast.expr, count: int) -> bool:
         return False
     arguments = node.args
     plain = not (arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg or arguments.kwarg)
-    binds = any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.body))
+    binds = any(isinstance(part, ast.NamedExpr) for part in walk(node.body))
     return plain and not arguments.defaults and len(arguments.args) == count and not binds
 
 
@@ -222,11 +223,7 @@ class Keys:
         def inline(result: str) -> list[ast.stmt]:
             made: list[ast.stmt] = []
             items = self._kept(source, made)
-            for keyword in others:
-                if not self._unfolding.inert(keyword.value):
-                    kept = self._words.fresh(keyword.arg or "options")
-                    made.append(_assigned(kept, keyword.value))
-                    keyword.value = name_of(kept)
+            made += self._kept_options(others)
             if stepwise:
                 return made + self._steps(result, items, key.value, name, others, node)
             keys = self._words.fresh("keys")
@@ -242,6 +239,35 @@ class Keys:
             return [*inline(result), ast.Return(chosen(result))]
 
         return Plan(name, inline, body, chosen)
+
+    def _kept_options(self, keywords: list[ast.keyword]) -> list[ast.stmt]:
+        """Other arguments are evaluated before the first key."""
+        made: list[ast.stmt] = []
+        for keyword in keywords:
+            if not self._unfolding.inert(keyword.value):
+                kept = self._words.fresh(keyword.arg or "options")
+                made.append(_assigned(kept, keyword.value))
+                keyword.value = name_of(kept)
+        return made
+
+    def _reads(self, key: ast.expr, receiver: ast.expr) -> bool:
+        """Whether a key may look at the list that is being sorted."""
+        lists = {value for value in self._kinds.values_of(receiver) if isinstance(value, Box)}
+        funcs = [f for value in self._kinds.values_of(key) if (f := function_of(value)) is not None]
+        bodies: list[ast.AST] = [func.node for func in funcs]
+        return not lists or any(
+            isinstance(node, ast.expr) and bool(lists & self._kinds.values_of(node))
+            for body in bodies for node in walk(body)
+        )  # fmt: skip
+
+    def _while_empty(self, keys: str, key: ast.expr, items: ast.expr) -> list[ast.stmt]:
+        """A list that is being sorted is empty for those that look."""
+        kept = self._words.fresh("items")
+        made = [_assigned(kept, ast.Call(self._words.name("list"), [copy.deepcopy(items)], []))]
+        clear = ast.Expr(ast.Call(ast.Attribute(copy.deepcopy(items), "clear", ast.Load()), [], []))
+        computed = _assigned(keys, self._walk(key, name_of(kept), made))
+        whole = ast.Subscript(copy.deepcopy(items), ast.Slice(), ast.Store())
+        return [*made, clear, ast.Try([computed], [], [], [ast.Assign([whole], name_of(kept))])]
 
     def _kept(self, source: ast.expr, made: list[ast.stmt]) -> ast.expr:
         """The items, by a name, as something that can be walked twice."""
@@ -294,10 +320,10 @@ class Keys:
     ) -> list[ast.stmt]:
         """One key after the other, each compared at once, as `min` and `max` do it."""
         made: list[ast.stmt] = []
-        walk = self._walk(key, items, made)
-        assert isinstance(walk, ast.Call)
-        assert isinstance(walk.args[0], ast.ListComp)
-        computed = walk.args[0]
+        keys = self._walk(key, items, made)
+        assert isinstance(keys, ast.Call)
+        assert isinstance(keys.args[0], ast.ListComp)
+        computed = keys.args[0]
         item = computed.generators[0].target
         assert isinstance(item, ast.Name)
         each, value, best = (self._words.fresh(stem) for stem in (item.id.strip("_") or "item", "key", "best"))
@@ -305,7 +331,7 @@ class Keys:
             scope = self._kinds.scopes.inside[computed]
             Renaming(self._kinds.scopes, scope, {item.id: each}).visit(computed.elt)
         else:
-            for part in ast.walk(computed.elt):
+            for part in walk(computed.elt):
                 if isinstance(part, ast.Name) and part.id == item.id:
                     part.id = each
         op = ast.Lt() if name == "min" else ast.Gt()
@@ -335,8 +361,12 @@ class Keys:
                 kept = self._words.fresh("items")
                 made.append(_assigned(kept, receiver))
                 items = name_of(kept)
+            made += self._kept_options([keyword for keyword in node.keywords if keyword is not key])
             keys = self._words.fresh("keys")
-            made.append(_assigned(keys, self._walk(key.value, items, made)))
+            if self._reads(key.value, receiver):
+                made += self._while_empty(keys, key.value, items)
+            else:
+                made.append(_assigned(keys, self._walk(key.value, items, made)))
             assert isinstance(node.func, ast.Attribute)
             node.func.value, key.value = copy.deepcopy(items), located(self._given(keys), key.value)
             return made

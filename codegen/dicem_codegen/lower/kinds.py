@@ -32,6 +32,7 @@ from .values import (
     is_immutable,
     is_iterator,
 )
+from .walking import children, walk
 
 Kind = Literal[
     "patch", "patches", "str", "number", "bool", "none", "list", "tuple", "dict", "set", "iterator", "video", "image",
@@ -282,7 +283,7 @@ class Inference:
             case ast.Match():
                 self._match(node, scope)
             case _:
-                for child in ast.iter_child_nodes(node):
+                for child in children(node):
                     if isinstance(child, ast.expr):
                         self.eval(child, scope)
 
@@ -301,7 +302,7 @@ class Inference:
         subject = self.eval(node.subject, scope)
         self.escape(subject)
         for case in node.cases:
-            for pattern in ast.walk(case.pattern):
+            for pattern in walk(case.pattern):
                 for name in (getattr(pattern, "name", None), getattr(pattern, "rest", None)):
                     if isinstance(name, str):
                         self.store(name, {UNKNOWN} | subject, scope)
@@ -496,7 +497,7 @@ class Inference:
             case ast.Starred():
                 return self.eval(node.value, scope)
             case ast.JoinedStr() | ast.FormattedValue():
-                for child in ast.iter_child_nodes(node):
+                for child in children(node):
                     if isinstance(child, ast.expr):
                         self.eval(child, scope)
                 return {"str"}
@@ -505,7 +506,7 @@ class Inference:
                     if part is not None:
                         self.eval(part, scope)
                 return {"slice"}
-        self.escape(set().union(*[self.eval(c, scope) for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]))
+        self.escape(set().union(*[self.eval(c, scope) for c in children(node) if isinstance(c, ast.expr)]))
         return {UNKNOWN}
 
     def _name(self, name: str, scope: Scope) -> Values:

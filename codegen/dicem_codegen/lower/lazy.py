@@ -20,6 +20,7 @@ from .refused import Refusals
 from .scopes import COMPREHENSIONS, Comprehension, Scope, own_nodes
 from .unfold import Place, Plan, Replacement, Unfolding
 from .values import NUMBERS, Bound, Box, Func, Value
+from .walking import children, walk
 
 _TAKES_ALL: Final = frozenset({"list", "tuple", "sorted", "sum", "min", "max", "set", "frozenset", "dict"})
 _METHODS_TAKE_ALL: Final = frozenset({"join", "extend", "update", "union", "difference", "intersection"})
@@ -68,9 +69,14 @@ class Lazy:
         if name in ("map", "filter", "enumerate", "zip"):
             return self.generator(node) if node not in self._settled else None
         takes_all = name in _TAKES_ALL or (isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS_TAKE_ALL)
-        if takes_all and node.args and self._is_harmless(node.args[0]):
+        rest = [*node.args[1:], *[keyword.value for keyword in node.keywords]]
+        at_once = all(self._unfolding.inert(part) for part in rest)
+        if takes_all and at_once and node.args and self._is_harmless(node.args[0]):
             return None
         first = self.generator(node.args[0]) if node.args else None
+        if first is None and name == "next" and len(node.args) == 1 and self._is_in_generator(node):
+            node.func = name_of(self._words.helper("next"), node.func)
+            return node
         if first is None:
             return None
         if name in ("any", "all") and len(node.args) == 1:
@@ -81,8 +87,7 @@ class Lazy:
             stepwise = self._stepwise(node, name or "", first, place)
             if stepwise is not None:
                 return stepwise
-            rest = [*node.args[1:], *[keyword.value for keyword in node.keywords]]
-            if not all(self._unfolding.inert(part) for part in rest):
+            if not at_once:
                 return self._after_the_rest(node, first, name or "joined")
             made = self._as_list(first)
             if name == "list" and len(node.args) == 1 and not node.keywords:
@@ -221,14 +226,14 @@ class Lazy:
             around = loop(generator.generators, found, generator)
             if default is not None:
                 return [ast.Assign([ast.Name(result, ast.Store())], default), around]
-            around.orelse = [ast.Raise(self._words.name("StopIteration"), None)]
+            around.orelse = [self._ended(node)]
             return [around]
 
         def body() -> list[ast.stmt]:
             self._settle(generator, place)
             around = loop(generator.generators, [ast.Return(generator.elt)], generator)
             if default is None:
-                return [around, ast.Raise(self._words.name("StopIteration"), None)]
+                return [around, self._ended(node)]
             return [around, ast.Return(default if plain else name_of(given))]
 
         # The source is walked into before the default is evaluated.
@@ -240,6 +245,27 @@ class Lazy:
             arguments = [(source, begun), (given, default)]
         single = len(generator.generators) == 1 and plain
         return Plan("next", inline if single else None, body, arguments=arguments)
+
+    def _ended(self, node: ast.expr) -> ast.stmt:
+        """What `next` raises at the end; a generator makes something else of it."""
+        if not self._is_in_generator(node):
+            return ast.Raise(self._words.name("StopIteration"), None)
+        error = ast.Call(self._words.name("RuntimeError"), [ast.Constant("generator raised StopIteration")], [])
+        return ast.Raise(error, None)
+
+    def _is_in_generator(self, node: ast.AST) -> bool:
+        """Whether it was written inside a generator expression, and not as what that walks over."""
+        parents = self._unfolding.colours.parents
+        inner, outer = node, parents.get(node)
+        while outer is not None and not isinstance(outer, (ast.stmt, ast.Lambda)):
+            if isinstance(outer, ast.GeneratorExp):
+                first = outer.generators[0]
+                return not (inner is first and self._came_from_source(node, first))
+            inner, outer = outer, parents.get(outer)
+        return False
+
+    def _came_from_source(self, node: ast.AST, generator: ast.comprehension) -> bool:
+        return any(part is node for part in walk(generator.iter))
 
     # Consumers that take all, and may stop at an element that they cannot take
 
@@ -325,7 +351,7 @@ class Lazy:
             for at, generator in enumerate(inner.generators):
                 moved += [generator.target, *generator.ifs, *([generator.iter] if at else [])]
             self._unfolding.names.settle(inner, scope, into, *moved)
-            into.bound |= {n.id for p in inner.generators for n in ast.walk(p.target) if isinstance(n, ast.Name)}
+            into.bound |= {n.id for p in inner.generators for n in walk(p.target) if isinstance(n, ast.Name)}
             part.iter = located(ast.List([inner.elt], ast.Load()), inner)
             node.generators[position:position] = inner.generators
             return node
@@ -339,7 +365,7 @@ class Lazy:
         assert isinstance(filtered.target, ast.Name)
         for condition in filtered.ifs:
             Renaming(self._kinds.scopes, scope, {filtered.target.id: part.target.id}).visit(condition)
-            for name in ast.walk(condition):
+            for name in walk(condition):
                 if isinstance(name, ast.Name) and name.id == part.target.id:
                     self._kinds.scopes.of[name] = into
         part.iter, part.ifs = filtered.iter, [*filtered.ifs, *part.ifs]
@@ -440,8 +466,8 @@ class Lazy:
         if not self.is_quiet(generator):
             return False
         scope = self._kinds.scopes.inside[generator]
-        first = {id(node) for node in ast.walk(generator.generators[0].iter)}
-        for node in ast.walk(generator):
+        first = {id(node) for node in walk(generator.generators[0].iter)}
+        for node in walk(generator):
             if isinstance(node, ast.Name) and id(node) not in first and isinstance(node.ctx, ast.Load):
                 here = self._kinds.scopes.of.get(node)
                 holder = here.where(node.id) if here is not None else None
@@ -457,7 +483,7 @@ class Lazy:
 
     def _has_effects(self, generator: ast.GeneratorExp) -> bool:
         """Whether a step may do anything but compute or fail."""
-        first = {id(node) for node in ast.walk(generator.generators[0].iter)}  # it is evaluated at once anyway
+        first = {id(node) for node in walk(generator.generators[0].iter)}  # it is evaluated at once anyway
         for node in own_nodes(generator):
             if id(node) in first:
                 continue
@@ -492,7 +518,7 @@ def _gives_its_variable(node: ast.GeneratorExp) -> bool:
     only = node.generators[0]
     return (
         len(node.generators) == 1 and isinstance(only.target, ast.Name) and isinstance(node.elt, ast.Name)
-        and only.target.id == node.elt.id and not any(isinstance(n, SCOPED) for c in only.ifs for n in ast.walk(c))
+        and only.target.id == node.elt.id and not any(isinstance(n, SCOPED) for c in only.ifs for n in walk(c))
     )  # fmt: skip
 
 
@@ -500,7 +526,7 @@ def _is_free(name: str, node: ast.GeneratorExp) -> bool:
     """Whether a filter's variable may have this name."""
     only = node.generators[0]
     own = isinstance(only.target, ast.Name) and only.target.id == name
-    return own or not any(isinstance(n, ast.Name) and n.id == name for c in only.ifs for n in ast.walk(c))
+    return own or not any(isinstance(n, ast.Name) and n.id == name for c in only.ifs for n in walk(c))
 
 
 def _negated(node: ast.expr) -> ast.expr:
@@ -524,5 +550,5 @@ def _own_loop_nodes(body: list[ast.stmt]) -> list[ast.AST]:
         if isinstance(node, (ast.For, ast.While, ast.AsyncFor)):
             stack.extend(node.orelse)
         elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
     return found

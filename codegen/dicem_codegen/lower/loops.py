@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from .build import located
 from .scopes import FUNCTIONS, Comprehension, Fresh, Scope, Scopes
+from .walking import walk
 
 
 def loop(generators: list[ast.comprehension], innermost: list[ast.stmt], like: ast.AST) -> ast.For:
@@ -99,4 +100,4 @@ def moved_names(scope: Scope, outer: Scope) -> set[str]:
 
 def reads(node: ast.AST) -> set[str]:
     """The names that occur in a part of the tree."""
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return {n.id for n in walk(node) if isinstance(n, ast.Name)}

@@ -11,6 +11,7 @@ import ast
 from .build import located, name_of
 from .models import is_outside
 from .scopes import DEFINITIONS, Fresh, Scope, Scopes, own_nodes_of, scopes_of
+from .walking import walk
 from .words import prelude_globals, prelude_reads
 
 _SAME = ("hermod", "PIL", "asyncio")
@@ -39,7 +40,7 @@ def rename_clashes(tree: ast.Module) -> None:
 def _imported_as_they_are(tree: ast.Module, names: set[str]) -> set[str]:
     """Names that nothing but `import` of that very module binds."""
     plain = {name for name in names if name in _SAME}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 plain.discard(name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from .kinds import Kinds
 from .values import NUMBERS, Box, Value
+from .walking import children
 from .words import PATCH_NUMBERS
 
 ATOMS = frozenset({"str", "int", "float", "bool", "none"})
@@ -57,7 +58,7 @@ def parts(node: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
             return [node.func, *node.args, *[keyword.value for keyword in node.keywords]], []
         case ast.NamedExpr():
             return [node.value], []
-    return [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)], []
+    return [child for child in children(node) if isinstance(child, ast.expr)], []
 
 
 def _inner(generators: list[ast.comprehension]) -> list[ast.expr]:
@@ -119,7 +120,7 @@ class Inertness:
             case ast.Lambda():
                 return all(self(part) for part in parts(node)[0])
             case ast.JoinedStr() | ast.FormattedValue():
-                inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+                inner = [child for child in children(node) if isinstance(child, ast.expr)]
                 return all(self(part) and self._kinds.values_of(part) <= ATOMS for part in inner) and (
                     not isinstance(node, ast.FormattedValue) or node.format_spec is None
                 )
@@ -175,7 +176,7 @@ def is_quiet(node: ast.expr, kinds: Kinds, attributes_set: frozenset[str]) -> bo
         case ast.Tuple() | ast.List():
             return all(quiet(part) and not isinstance(part, ast.Starred) for part in node.elts)
         case ast.JoinedStr() | ast.FormattedValue():
-            inner_parts = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+            inner_parts = [child for child in children(node) if isinstance(child, ast.expr)]
             plain = not isinstance(node, ast.FormattedValue) or node.format_spec is None
             return plain and all(quiet(part) and of(part) <= ATOMS for part in inner_parts)
         case ast.Call(func=ast.Attribute(value=receiver, attr=name), args=[], keywords=[]):

@@ -10,6 +10,7 @@ from .loops import Renaming
 from .refused import Refusals
 from .scopes import Scope
 from .unfold import Unfolding
+from .walking import walk
 
 _FAR: Final = 10**18
 """No program counts so far."""
@@ -79,11 +80,11 @@ class Pairs:
             for inner in [s for s in self._scopes.inside.values() if s.parent is old]:
                 inner.parent = scope
         for generator in made.generators:
-            for name in ast.walk(generator.target):
+            for name in walk(generator.target):
                 if isinstance(name, ast.Name):
                     scope.bound.add(name.id)
                     self._scopes.of.setdefault(name, scope)
-        for name in ast.walk(made.elt):
+        for name in walk(made.elt):
             if isinstance(name, ast.Name):
                 self._scopes.of.setdefault(name, scope)
         self._scopes.inside[made] = scope

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from .walking import children, walk
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -120,7 +121,7 @@ def _visit(node: ast.AST, scope: Scope, found: Scopes) -> None:  # noqa: PLR0912
         case ast.MatchMapping(rest=str(name)):
             found.of[node] = scope
             _bind(name, scope)
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         _visit(child, scope, found)
 
 
@@ -166,25 +167,27 @@ def parameters(arguments: ast.arguments) -> list[ast.arg]:
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *stars]
 
 
-def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+def own_nodes(node: ast.AST) -> list[ast.AST]:
     """The nodes that run when the body of `node` runs: not those of functions and classes defined in it.
 
     Comprehensions and generator expressions belong to the body; defaults and decorators of inner functions too.
     """
     body = node.body if isinstance(node, (ast.Module, ast.ClassDef, ast.Expression, *FUNCTIONS)) else [node]
     stack: list[ast.AST] = list(reversed(body)) if isinstance(body, list) else [body]
+    found: list[ast.AST] = []
     while stack:
         current = stack.pop()
-        yield current
-        match current:
-            case ast.Lambda():
-                inner: list[ast.AST] = [*current.args.defaults, *[d for d in current.args.kw_defaults if d]]
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                defaults = [*current.args.defaults, *[d for d in current.args.kw_defaults if d]]
-                inner = [*current.decorator_list, *defaults]
-            case _:
-                inner = list(ast.iter_child_nodes(current))
-        stack.extend(reversed(inner))
+        found.append(current)
+        inner: list[ast.AST]
+        if isinstance(current, FUNCTIONS):
+            inner = [*current.args.defaults, *[d for d in current.args.kw_defaults if d]]
+            if not isinstance(current, ast.Lambda):
+                inner = [*current.decorator_list, *inner]
+        else:
+            inner = children(current)
+        inner.reverse()
+        stack += inner
+    return found
 
 
 def goes_on(body: list[ast.stmt]) -> bool:
@@ -203,7 +206,7 @@ def goes_on(body: list[ast.stmt]) -> bool:
     return True
 
 
-def own_nodes_of(body: list[ast.stmt]) -> Iterator[ast.AST]:
+def own_nodes_of(body: list[ast.stmt]) -> list[ast.AST]:
     """The nodes of some statements, without those of functions and classes defined in them."""
     return own_nodes(ast.Module(body, []))
 
@@ -211,7 +214,7 @@ def own_nodes_of(body: list[ast.stmt]) -> Iterator[ast.AST]:
 def bound_names(tree: ast.AST) -> set[str]:
     """Every name that stands anywhere in a tree, as a variable, a parameter, an attribute or an import."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         for part in ("id", "name", "arg", "attr", "asname", "rest"):
             value = getattr(node, part, None)
             if isinstance(value, str):

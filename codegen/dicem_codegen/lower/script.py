@@ -8,6 +8,7 @@ from .build import Words, located, name_of
 from .colour import Colours, called_functions
 from .scopes import DEFINITIONS, own_nodes, own_nodes_of
 from .values import named
+from .walking import walk
 
 
 def wrap(tree: ast.Module, entry: str, colours: Colours, words: Words) -> str:
@@ -97,7 +98,7 @@ def _may_stay(statement: ast.stmt, moved: list[ast.stmt], tree: ast.Module) -> b
         return False
     before = moved[: moved.index(statement)]
     earlier = [s for s in tree.body if s not in moved] + before
-    mentioned = {n.id for s in earlier for n in ast.walk(s) if isinstance(n, ast.Name)}
+    mentioned = {n.id for s in earlier for n in walk(s) if isinstance(n, ast.Name)}
     return statement.name not in mentioned
 
 
@@ -136,7 +137,7 @@ def _only_in_comprehensions(body: list[ast.stmt]) -> set[str]:
     targets: set[int] = set()
     for node in own_nodes(ast.Module(body, [])):
         if isinstance(node, ast.comprehension):
-            targets |= {id(part) for part in ast.walk(node.target)}
+            targets |= {id(part) for part in walk(node.target)}
     for node in own_nodes(ast.Module(body, [])):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             (inner if id(node) in targets else outer).add(node.id)

@@ -12,6 +12,7 @@ from .refused import Refusals
 from .scopes import FUNCTIONS, Scope, parameters
 from .unfold import Place, Replacement, Unfolding
 from .values import Box
+from .walking import walk
 from .words import METHODS
 
 _OWN_ARGUMENTS = ("KeyError", "OSError", "IOError", "SystemExit", "StopIteration", "UnicodeDecodeError")
@@ -40,7 +41,7 @@ class Statements:
     def check_prelude(self) -> None:
         """Refuse a program that puts a method of its own into the prelude's classes."""
         theirs = {"patch", "video", "class:ImagePatch", "class:VideoSegment", "unknown"}
-        for node in ast.walk(self._unfolding.tree):
+        for node in walk(self._unfolding.tree):
             match node:
                 case ast.Attribute(value=receiver, attr=name, ctx=ast.Store() | ast.Del()):
                     pass
@@ -171,7 +172,7 @@ class Statements:
         if self._lazy_annotations:
             return []
         scopes = self._kinds.scopes.of
-        names = [n for n in ast.walk(annotation) if isinstance(n, ast.Name) and n in scopes]
+        names = [n for n in walk(annotation) if isinstance(n, ast.Name) and n in scopes]
         unknown = [n for n in names if scopes[n].where(n.id) is None and not is_outside(n.id)]
         return [located(ast.Expr(name_of(n.id)), n) for n in unknown[:1]]
 
@@ -228,18 +229,27 @@ class Statements:
                 self._refuse(node, "tasks" if module == "asyncio" else "missing", f"{module}.{alias.name}")
         if not lost:
             return None
+        self._as_text({alias.asname or alias.name for alias in lost})
         node.names = [alias for alias in node.names if alias not in lost]
         return [node] if node.names else [located(ast.Pass(), node)]
+
+    def _as_text(self, names: set[str]) -> None:
+        """Annotations that name these become texts, which nothing looks up."""
+        for node in walk(self._unfolding.tree):
+            for part in ("annotation", "returns"):
+                note = getattr(node, part, None)
+                if isinstance(note, ast.expr) and any(isinstance(n, ast.Name) and n.id in names for n in walk(note)):
+                    setattr(node, part, located(ast.Constant(ast.unparse(note)), note))
 
     def _is_used(self, name: str) -> bool:
         """Whether a name occurs outside of annotations, which nothing evaluates."""
         skipped: set[int] = set()
-        for node in ast.walk(self._unfolding.tree):
+        for node in walk(self._unfolding.tree):
             notes = [getattr(node, "annotation", None), getattr(node, "returns", None)]
-            skipped |= {id(part) for note in notes if isinstance(note, ast.expr) for part in ast.walk(note)}
+            skipped |= {id(part) for note in notes if isinstance(note, ast.expr) for part in walk(note)}
         return any(
             isinstance(node, ast.Name) and node.id == name and id(node) not in skipped
-            for node in ast.walk(self._unfolding.tree)
+            for node in walk(self._unfolding.tree)
         )
 
     def _is_tried(self, node: ast.stmt) -> bool:
@@ -248,7 +258,7 @@ class Statements:
         current: ast.AST | None = parents.get(node)
         while current is not None and not isinstance(current, FUNCTIONS):
             if isinstance(current, ast.Try):
-                names = {n.id for h in current.handlers if h.type for n in ast.walk(h.type) if isinstance(n, ast.Name)}
+                names = {n.id for h in current.handlers if h.type for n in walk(h.type) if isinstance(n, ast.Name)}
                 bare = any(handler.type is None for handler in current.handlers)
                 if bare or names & {"ImportError", "ModuleNotFoundError", "Exception"}:
                     return True

@@ -18,8 +18,10 @@ from .kinds import Kinds
 from .loops import Names, moved_names, reads
 from .order import Inertness, is_first, parts
 from .scopes import Scope, own_nodes
+from .walking import children, walk
 
-MAX_STEPS = 20_000
+STEPS = 50
+"""So many statements, for each statement and call of the program, are more than any of them becomes."""
 
 
 @dataclass
@@ -74,11 +76,14 @@ class Unfolding:
         self.names = Names(colours.kinds.scopes, tree, words.fresh)
         self.planners: list[Planner] = []
         self.attributes_set = frozenset(
-            n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
+            n.attr for n in walk(tree) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
         )
         self._function = colours.kinds.scopes.module
         self._sure: set[str] = set()
+        self.changed = False
+        """whether anything was put in place of something"""
         self._steps = 0
+        self._enough = STEPS * (1 + sum(isinstance(node, (ast.stmt, ast.Call)) for node in walk(tree)))
         self._unsure = _unsure_names(tree)
         self.inert = Inertness(colours.kinds, self._is_sure, self.attributes_set)
 
@@ -113,10 +118,11 @@ class Unfolding:
 
     def _statement(self, statement: ast.stmt) -> Iterator[ast.stmt]:
         self._steps += 1
-        assert self._steps < MAX_STEPS, "unfolding does not end"
+        assert self._steps < self._enough, "unfolding does not end"
         for planner in self.planners:
             made = planner.statement(statement, self._function)
             if made is not None:
+                self.changed = True
                 for part in made:
                     yield from self._statement(part)
                     self._sure |= _binds(part)
@@ -125,6 +131,7 @@ class Unfolding:
             found = self._next(statement)
             if found is None:
                 break
+            self.changed = True
             node, replacement, place = found
             if isinstance(replacement, ast.expr):
                 replace(statement, node, replacement)
@@ -142,6 +149,7 @@ class Unfolding:
             before = plan.inline(name)
             made = plan.result(name)
             if made is not node:
+                self.kinds.say(made, self.kinds.values_of(node))
                 replace(statement, node, located(made, node))
             self._sure.add(name)
             return [located(part, node) for part in before]
@@ -163,6 +171,7 @@ class Unfolding:
         arguments = ast.arguments([], [ast.arg(p) for p in parameters], None, [], [], None, [])
         definition = ast.FunctionDef(name, arguments, body, [], None)
         call = ast.Call(name_of(name), values, [])
+        self.kinds.say(call, self.kinds.values_of(node))
         replace(statement, node, located(call, node))
         return located(definition, node)
 
@@ -172,7 +181,7 @@ class Unfolding:
             return
         inside = set(self._sure)
         if isinstance(statement, (ast.For, ast.AsyncFor)):
-            inside |= {n.id for n in ast.walk(statement.target) if isinstance(n, ast.Name)}
+            inside |= {n.id for n in walk(statement.target) if isinstance(n, ast.Name)}
         if isinstance(statement, ast.ClassDef):
             outer, self._function = self._function, self.kinds.scopes.inside.get(statement, self._function)
             statement.body = self.block(statement.body, set())
@@ -221,7 +230,7 @@ class Unfolding:
 def expressions(statement: ast.stmt) -> list[ast.expr]:
     """The expressions of a statement that are not those of statements in it."""
     found: list[ast.expr] = []
-    for child in ast.iter_child_nodes(statement):
+    for child in children(statement):
         if isinstance(child, ast.expr):
             found.append(child)
         elif isinstance(child, ast.withitem):
@@ -269,13 +278,13 @@ def _binds(statement: ast.stmt) -> set[str]:
             return {statement.name}
         case ast.Import() | ast.ImportFrom():
             return {alias.asname or alias.name.split(".")[0] for alias in statement.names}
-    return {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {n.id for t in targets for n in walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def _unsure_names(tree: ast.Module) -> set[str]:
     """Names that may lose their value, or get another one while a part of a statement is evaluated."""
     names = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         match node:
             case ast.Name(ctx=ast.Del()):
                 names.add(node.id)

@@ -8,6 +8,8 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
+from .walking import walk
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -91,7 +93,7 @@ def prelude_reads() -> frozenset[str]:
     names = set()
     for file in ("prelude.py", "bootstrap.py"):
         tree = ast.parse(_text(file))
-        names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        names |= {node.id for node in walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     return frozenset(names)
 
 

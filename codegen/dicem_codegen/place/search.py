@@ -15,7 +15,7 @@ from .schedule import CLOUD, EDGE, EPSILON, Schedule, State
 
 STEPS = 6_000
 """jobs that may be played to find a good plan"""
-EXACT_STEPS = 4_000
+EXACT_STEPS = 2_000
 """jobs that may be played to find the best one"""
 FEW = 12
 """with so many free calls or fewer, all choices are within reach"""

@@ -89,8 +89,10 @@ class _Worker:
         number = request.pop("number")
         try:
             reply = self._carried_out(request)
-        except (DicemError, MemoryError, RecursionError) as cause:
-            reply = {"trouble": str(cause) or type(cause).__name__}
+        except DicemError as cause:
+            reply = {"trouble": str(cause)}
+        except Exception as cause:  # a fault of ours: the process must say so, and not just be gone
+            reply = {"trouble": f"{type(cause).__name__}: {cause}"}
         self.say({"number": number} | reply)
 
     def _carried_out(self, request: dict[str, Any]) -> dict[str, Any]:

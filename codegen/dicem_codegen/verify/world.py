@@ -29,6 +29,9 @@ from dicem_shared.types import Failure, FrameInfo
 from .chance import Dice, Traits
 from .results import make_result
 
+EPOCH_S: Final = 1_700_000_000.0
+MAX_SECONDS: Final = 10**9
+"""Worlds lie within so many seconds: a frame's time is one that a calendar has."""
 FRAME_SIZES: Final = ((120, 80), (64, 48), (320, 240), (641, 479))
 VOCABULARIES: Final[tuple[tuple[str, ...], ...]] = (
     (), ("litter", "bottle", "can"), ("car", "person", "boat"), ("litter", "car", "person", "boat", "buoy"),
@@ -111,9 +114,8 @@ class World:
         """Where a program runs: the frame, and what the detector knows."""
         width, height = self.traits.frame_size
         blob = hashlib.sha256(f"dicem frame {self.seed}".encode()).hexdigest()
-        frame = FrameInfo(
-            camera="bow", sequence=self.seed, t_utc=1_700_000_000.0 + self.seed, blob=blob, width=width, height=height
-        )
+        t_utc = EPOCH_S + self.seed % MAX_SECONDS
+        frame = FrameInfo(camera="bow", sequence=self.seed, t_utc=t_utc, blob=blob, width=width, height=height)
         return Context("boat", frame, self.traits.vocabulary)
 
     def outcome(self, name: str, params: dict[str, Any], occurrence: int = 0) -> Outcome:
