@@ -11,7 +11,7 @@ from .dataflow.cut import Cutter, NotCut
 from .dataflow.names import ahead_block
 from .layout import written
 from .lower.expand import expand
-from .types import CallSite, Diagnostic, Lowered, Placement, Plan
+from .types import CallSite, Lowered, Placement, Plan
 from .walking import inner_blocks, statements, walk
 
 
@@ -56,7 +56,7 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
             try:
                 cut = cutters[shadow.function].cut(starts)
             except NotCut as cause:
-                graph.diagnostics.append(Diagnostic(before.lineno, 1, "note", "serial", str(cause)))
+                graph.diagnostics.append(lowered.parsed.say(before, "note", "serial", str(cause)))
                 continue
             assert block.stmts is not None
             insertions.append((block.stmts, before, cut.inline))

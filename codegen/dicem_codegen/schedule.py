@@ -3,27 +3,51 @@
 Any order that never leaves a worker idle while a call waits ends by `work/P + critical path` (Graham, 1966); the order
 decides how near it comes to the optimum.
 
-What runs programs chooses by a policy: `ranking` has them.  `list_schedule` takes the call with the longest way to the
-end first and knows the future, every call and every latency; `optimum` tries all orders, for graphs of a dozen calls.
-The two say how good a policy is.
+What runs programs chooses by a policy: `ranking` has them.  `policy_schedule` plays one on a graph.  `list_schedule`
+takes the call with the longest way to the end first and knows the future, every call and every latency; `optimum` tries
+all orders, for graphs of a dozen calls.  They say how good a policy is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .verify.trace_graph import Graph, Played
+from dicem_shared.runner import ProgramCall
+
+from .ranking import Policy, Workers
+from .verify.trace_graph import Graph, Play, Played
 
 MAX_JOBS = 14
 """More than that are not tried out."""
 _INFINITY = float("inf")
 _NEARLY = 1 - 1e-12
+_SOON = 1e-12
 
 
 def list_schedule(graph: Graph, workers: int | None) -> Played:
     """The graph on `workers`, the call with the longest way to the end of the program first."""
     levels = graph.bottom_levels()
     return graph.run(workers, lambda node: levels[node.number])
+
+
+def policy_schedule(graph: Graph, workers: int, policy: Policy) -> Played:
+    """The graph on `workers`: each call can start as soon as what it waits for has ended, and a policy says which of
+    those that wait goes first."""
+    return _ByPolicy(graph, workers, policy).play()
+
+
+class _ByPolicy(Play):
+    def __init__(self, graph: Graph, workers: int, policy: Policy) -> None:
+        super().__init__(graph, workers, lambda node: 0.0)
+        self.policy = policy
+
+    def next_job(self, now: float) -> int:
+        waiting = [self.node[job] for *_, job in sorted(self.queue)]
+        calls = [ProgramCall(number=n.number, id=str(n.number), function=n.function, params=n.params) for n in waiting]
+        busy = tuple((self.node[job].function, now - self.started[job]) for _, job in self.under_way)
+        chosen = self.policy(calls, Workers(self.free or 1, busy)).number
+        self.queue = [each for each in self.queue if each[2] != chosen]
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -54,8 +78,9 @@ def jobs_of(graph: Graph) -> dict[int, Job]:
     return {node.number: Job(node.seconds, tuple(after[node.number])) for node in graph.jobs}
 
 
-def optimum(graph: Graph, workers: int) -> float:
-    """The smallest makespan that any order reaches, also one that leaves a worker idle on purpose.
+def optimum(graph: Graph, workers: int, *, idle: bool = True) -> float:
+    """The smallest makespan that any order reaches; with `idle` also one that leaves a worker idle while a call waits,
+    because it knows that a more urgent one is about to.
 
     Branch and bound over the orders in which calls start.
 
@@ -66,7 +91,7 @@ def optimum(graph: Graph, workers: int) -> float:
         raise ValueError(f"expected at most {MAX_JOBS} calls and a worker, got {len(jobs)} calls, {workers} workers")
     if not jobs:
         return 0.0
-    search = _Search(jobs, workers, list_schedule(graph, workers).makespan_s)
+    search = _Search(jobs, workers, list_schedule(graph, workers).makespan_s, idle)
     search.place({}, (0.0,) * workers)
     return search.best
 
@@ -75,8 +100,8 @@ class _Search:
     """The tree of orders.  Calls are placed in the order in which they start; `free`: from when each worker can take
     the next, ascending."""
 
-    def __init__(self, jobs: dict[int, Job], workers: int, best: float) -> None:
-        self.jobs, self.workers, self.best = jobs, workers, best
+    def __init__(self, jobs: dict[int, Job], workers: int, best: float, idle: bool) -> None:
+        self.jobs, self.workers, self.best, self.idle = jobs, workers, best, idle
         self.needs = {number: job.needs for number, job in jobs.items()}
         self.behind = {n: [m for m, needs in self.needs.items() if n in needs] for n in jobs}
         self.twins = {n: (job.seconds, job.after, self._named_in(n)) for n, job in jobs.items()}
@@ -107,9 +132,9 @@ class _Search:
         if self._was_better(ends, free):
             return
         ready = [(max(free[0], self._ready_at(number, ends)), -self.levels[number], number) for number in left]
-        tried = set()
+        tried, latest = set(), _INFINITY if self.idle else min(ready)[0] + _SOON
         for start, _, number in sorted(ready):
-            if start < _INFINITY and self.twins[number] not in tried:
+            if start < latest and self.twins[number] not in tried:
                 tried.add(self.twins[number])
                 end = start + self.jobs[number].seconds
                 self.place({**ends, number: end}, tuple(sorted(max(start, time) for time in (*free[1:], end))))
@@ -128,10 +153,11 @@ class _Search:
         return max(by_work, by_path)
 
     def _was_better(self, ends: dict[int, float], free: tuple[float, ...]) -> bool:
-        """Whether the same calls were placed before, none of them later and no worker free later."""
+        """Whether the same calls were placed before, none of them later and no worker free later.  Where no worker may
+        be idle, sooner can be worse: then only the same counts."""
         now = (*free, *(ends[number] for number in sorted(ends)))
         before = self.seen.setdefault(frozenset(ends), [])
-        if any(all(a <= b for a, b in zip(then, now, strict=True)) for then in before):
+        if any(all(a <= b if self.idle else a == b for a, b in zip(then, now, strict=True)) for then in before):
             return True
         before.append(now)
         return False

@@ -10,9 +10,9 @@ from dicem_shared.functions import Registry
 from dicem_shared.types import Site
 
 from ..lower.kinds import Kinds, infer
-from ..lower.values import Box, Value, is_immutable
+from ..lower.values import PLAIN, Box, Value, is_immutable
 from ..pixels import Pixels
-from ..types import CallNode, Diagnostic, Image, Lowered
+from ..types import CallNode, CallSite, Diagnostic, Image, Lowered
 from ..walking import children, walk
 from .ahead import Planner, Start
 from .build import Builder
@@ -89,13 +89,13 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
     pixels = Pixels(lowered.tree, lowered.entry)
     nodes = [node for shadow in shadows for node in _call_nodes(shadow, pixels)]
     nodes.sort(key=lambda node: node.site.number)
-    diagnostics = [note for shadow in shadows for note in notes(shadow.planner)]
+    diagnostics = [note for shadow in shadows for note in notes(shadow.planner, lowered.parsed.place)]
     if kept is not None:
         said = f"nothing is started ahead: {ast.unparse(kept)} can be walked once only, and is kept where it stands"
-        diagnostics.append(Diagnostic(getattr(kept, "lineno", 1), 1, "note", "serial", said))
+        diagnostics.append(lowered.parsed.say(kept, "note", "serial", said))
     for window in (window for shadow in shadows for window in shadow.windows):
         said = f"calls for the next {window.width} elements are started before it is sure that the loop comes to them"
-        diagnostics.append(Diagnostic(window.loop.anchor.lineno, 1, "note", "speculation", said))
+        diagnostics.append(lowered.parsed.say(window.loop.anchor, "note", "speculation", said))
     return Graph(tuple(nodes), shadows, diagnostics, helpers)
 
 
@@ -155,7 +155,9 @@ def _shadow(
 ) -> Shadow:  # fmt: skip
     local = bound_names(function) | outer
     purity = Purity(facts, local, pure)
-    builder = Builder(lowered.sites, purity, _scope_names(function), helpers, kinds.same)
+    builder = Builder(
+        lowered.sites, purity, _scope_names(function), helpers, kinds.same, lambda expr: _is_found(kinds, expr)
+    )
     root = builder.build(function.body)
     plain, again = _names_by_kind(function, builder, kinds)
 
@@ -181,6 +183,15 @@ def _is_plain_value(kinds: Kinds, expr: ast.expr) -> bool:
     """Whether nobody can change what it evaluates to, attributes aside."""
     values = kinds.values_of(expr)
     return bool(values) and all(_is_plain(value) for value in values)
+
+
+def _is_found(kinds: Kinds, expr: ast.expr) -> bool:
+    """Whether it is plain, a module, or what calls give: the program has made no part of it."""
+    values = kinds.values_of(expr)
+    return bool(values) and all(
+        value == PLAIN or _is_plain(value) or (isinstance(value, str) and value.startswith("module:"))
+        for value in values
+    )
 
 
 def _is_plain(value: Value, depth: int = 0) -> bool:
@@ -231,35 +242,42 @@ def _scope_names(function: Function) -> frozenset[str]:
 
 
 def _call_nodes(shadow: Shadow, pixels: Pixels) -> list[CallNode]:
-    nodes = []
+    """What placement must know of the calls of a function, the impure ones each after the one before."""
+    nodes: list[CallNode] = []
+    impure: tuple[int, ...] = ()
     for step in shadow.planner.order:
-        if isinstance(step, Ask) and step.site is not None and not step.common and step.site.form != "helper":
-            after = tuple(sorted({a.site.number for a in shadow.planner.waits_of(step) if a.site}))
-            loops, guarded, around = [], False, step.block.parent
-            while around is not None:
-                if isinstance(around, Loop):
-                    loops.append(f"{shadow.function.name}:{around.anchor.lineno}:{around.index}")
-                else:
-                    guarded = True
-                around = around.block.parent
-            looked_at, said = _image_of(step), _said_site(step)
-            nothing: tuple[Image, str] = ("none", "")
-            image, key = nothing if looked_at is None else pixels.of(looked_at, shadow.function)
-            nodes.append(CallNode(step.site, after, tuple(reversed(loops)), guarded, image, key, said=said))
+        if not isinstance(step, (Ask, Pinned)) or step.site is None or step.call is None:
+            continue
+        if step.site.form == "helper" or (isinstance(step, Ask) and step.common):
+            continue
+        after = {a.site.number for a in shadow.planner.waits_of(step) if a.site}
+        if isinstance(step, Pinned):
+            after, impure = {*after, *impure}, (step.site.number,)
+        loops, guarded, around = [], False, step.block.parent
+        while around is not None:
+            if isinstance(around, Loop):
+                loops.append(f"{shadow.function.name}:{around.anchor.lineno}:{around.index}")
+            else:
+                guarded = True
+            around = around.block.parent
+        looked_at, said = _image_of(step.site, step.call), _said_site(step.call)
+        nothing: tuple[Image, str] = ("none", "")
+        image, key = nothing if looked_at is None else pixels.of(looked_at, shadow.function)
+        place = tuple(reversed(loops))
+        nodes.append(CallNode(step.site, tuple(sorted(after)), place, guarded, image, key, said=said))
     return nodes
 
 
-def _image_of(step: Ask) -> ast.expr | None:
+def _image_of(site: CallSite, call: ast.Call) -> ast.expr | None:
     """The expression that says which pixels a call looks at; None: at none."""
-    assert step.site is not None
-    if step.site.form == "method" and isinstance(step.call.func, ast.Attribute):
-        return None if step.site.name in ("llm_query", "select_answer") else step.call.func.value
-    return next((keyword.value for keyword in step.call.keywords if keyword.arg == "image"), None)
+    if site.form == "method" and isinstance(call.func, ast.Attribute):
+        return None if site.name in ("llm_query", "select_answer") else call.func.value
+    return next((keyword.value for keyword in call.keywords if keyword.arg == "image"), None)
 
 
-def _said_site(step: Ask) -> Site | None:
+def _said_site(call: ast.Call) -> Site | None:
     """Where the program itself says that a call runs."""
-    for keyword in step.call.keywords:
+    for keyword in call.keywords:
         if keyword.arg == "site" and isinstance(keyword.value, ast.Constant):
             return "edge" if keyword.value.value == "edge" else "cloud"
     return None

@@ -70,6 +70,8 @@ class Planner:
             start = self._start(ask)
             if start is not None:
                 found.append(start)
+        started = {start.ask for start in found}
+        found = [start for start in found if not _is_started_sooner(start.ask, started)]
         places: dict[int, list[Start]] = {}
         for start in found:
             places.setdefault(start.index, []).append(start)
@@ -172,9 +174,10 @@ class Planner:
         ]
         return steps[0] if steps else loop
 
-    def waits_of(self, ask: Ask) -> list[Ask]:
+    def waits_of(self, step: Node) -> list[Ask]:
         """The asks whose results it needs directly: no other ask stands between."""
-        return [n for n in self.nodes(self._direct[ask.index]) if isinstance(n, Ask) and not n.common and n is not ask]
+        needed = self.nodes(self._direct[step.index])
+        return [n for n in needed if isinstance(n, Ask) and not n.common and n is not step]
 
     # Sets of steps are integers, a bit for each index.
 
@@ -505,6 +508,14 @@ class Planner:
         needed = self._closure[ask.index] & self.asks & here & ~(1 << ask.index)
         before = other.keep & self.asks & ((1 << ask.index) - 1)
         return before == needed
+
+
+def _is_started_sooner(ask: Ask, started: set[Ask]) -> bool:
+    """Whether a copy of a call is started."""
+    twin = ask.twin
+    while twin is not None and twin not in started:
+        twin = twin.twin
+    return twin is not None
 
 
 def _is_around(outer: Block, inner: Block) -> bool:

@@ -11,8 +11,9 @@ from hermod.prelude import ImagePatch
 
 from ..types import CallSite
 from ..walking import children, inner_blocks, walk
+from .fuse import Fusion
 from .helpers import Helper
-from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
+from .ir import STARTED, Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 from .objects import PATCH_FIELDS
 from .purity import PATCH_ATTRIBUTES, Purity
 
@@ -26,9 +27,12 @@ class Builder:
     def __init__(
         self, sites: dict[ast.Await, CallSite], purity: Purity, scope_names: frozenset[str],
         helpers: dict[str, Helper], same: Callable[[ast.AST, ast.AST], None],
+        is_found: Callable[[ast.expr], bool],
     ) -> None:  # fmt: skip
-        """`same` is told of every copy of an expression: what it stands for, and the copy."""
-        self._helpers, self._same = helpers, same
+        """`same` is told of every copy of an expression: what it stands for, and the copy.  `is_found` says
+        whether an expression evaluates to what calls gave, or to what nobody can change.
+        """
+        self._helpers, self._same, self._is_found = helpers, same, is_found
         self._taken: set[str] = set(purity.local)
         self._sites, self._purity, self._scope_names = dict(sites), purity, scope_names
         self.stands_for: dict[str, ast.expr] = {}
@@ -47,6 +51,7 @@ class Builder:
             self._mark(statement)
             self._taken.update(n.id for n in walk(statement) if isinstance(n, ast.Name))
         root = self._inside(None, statements)
+        Fusion(self._purity, self._is_found_name, self._temp).fuse(root)
         _number(root)
         return root
 
@@ -65,6 +70,10 @@ class Builder:
                 self._interesting[node] = self._interesting[node.args]
             else:
                 self._interesting[node] = own or any(self._interesting[n] for n in children(node))
+
+    def _is_found_name(self, node: ast.Name) -> bool:
+        """Whether a name holds what calls gave, or what nobody can change."""
+        return self._is_found(self.stands_for.get(node.id, node))
 
     def _is_plain(self, node: ast.AST) -> bool:
         return not self._interesting.get(node, True)
@@ -320,7 +329,7 @@ class Builder:
         name = target or self._temp(expr)
         if site is None or not isinstance(expr.value, ast.Call):
             inner = self._rebuilt(expr.value) if not self._is_plain(expr.value) else expr.value
-            self._pin("awaits what has been started", awaits=True, reads=[inner], binds=[name]).may_keep = True
+            self._pin(STARTED, awaits=True, reads=[inner], binds=[name]).may_keep = True
             return ast.Name(name, ast.Load())
         call = self._parts_of_call(expr.value)
         helper = self._helper_of(call) if site.form == "helper" else None
@@ -332,7 +341,9 @@ class Builder:
             self._add(Ask(self._anchor, self._block, target=name, call=call, site=site))
         else:
             why = f"{site.name} has effects" if site.form == "helper" else f"{site.name} is not pure"
-            self._pin(why, barrier=site.form == "helper", awaits=True, reads=[call], binds=[name])
+            pinned = self._pin(why, barrier=site.form == "helper", awaits=True, reads=[call], binds=[name])
+            if site.form != "helper":
+                pinned.call, pinned.site = call, site
         return ast.Name(name, ast.Load())
 
     def _helper_of(self, call: ast.Call) -> Helper | None:

@@ -21,6 +21,10 @@ Edge = tuple["Node", "Loop | None"]
 """A step that another one needs, and the loop around whose back edge that goes, if any."""
 
 
+STARTED = "awaits what has been started"
+"""why an await of the author's own, apart from the call, is pinned"""
+
+
 @dataclass(eq=False)
 class Block:
     """Steps in a row.  `stmts` is the list of statements of the lowered program that it mirrors, if there is one."""
@@ -77,9 +81,11 @@ class Ask(Node):
     target: str = ""
     call: ast.Call = field(default_factory=lambda: ast.Call(ast.Name(""), [], []))
     site: CallSite | None = None
+    twin: Ask | None = None
+    """a copy, for which it can be started sooner"""
     common: bool = False
-    """here only so that it can be started: it stands in both arms of the branch that follows, or is the variant of a
-    helper"""
+    """here only so that it can be started: it stands in both arms of the branch that follows, is the variant of a
+    helper, or asks something of an element that a later loop comes to"""
 
 
 @dataclass(eq=False)
@@ -125,6 +131,9 @@ class Pinned(Node):
     is_barrier: bool = False
     """nothing is started before it that stands after it"""
     awaits: bool = False
+    call: ast.Call | None = None
+    """of an impure function, if it is one"""
+    site: CallSite | None = None
     watched: list[ast.AST] = field(default_factory=list)
     """what it looks at"""
     changes: list[ast.expr] = field(default_factory=list)

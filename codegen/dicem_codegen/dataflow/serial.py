@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from ..types import Diagnostic
 from .ahead import Planner
-from .ir import Ask, Exit, Loop, Node, Pinned
+from .ir import STARTED, Ask, Bind, Exit, Loop, Node, Pinned
 
 
-def notes(planner: Planner) -> list[Diagnostic]:
-    """One note for each loop that goes step by step, each line that nothing crosses, and each call that is merged."""
-    found: dict[tuple[int, str], Diagnostic] = {}
+def notes(planner: Planner, place: Callable[[ast.AST], tuple[int, int]]) -> list[Diagnostic]:
+    """One note for each loop that goes step by step, each line that nothing crosses, and each call that is merged.
+
+    :param place: line and column of a statement in the source
+    """
+    found: set[Diagnostic] = set()
+
+    def say(where: ast.stmt, code: str, message: str) -> None:
+        found.add(Diagnostic(*place(where), "note", code, message))
+
     asks = [node for node in planner.order if isinstance(node, Ask) and not node.common]
     for ask in asks:
         around = ask.block.parent
@@ -19,20 +27,39 @@ def notes(planner: Planner) -> list[Diagnostic]:
             if isinstance(around, Loop):
                 why = planner.why_serial(around, ask)
                 if why is not None:
-                    line = around.anchor.lineno
                     message = f"the loop goes on one element at a time, because {_because(why)}"
-                    found[line, message] = Diagnostic(line, 1, "note", "serial", message)
+                    say(around.anchor, "serial", message)
             around = around.block.parent
     last = asks[-1].index if asks else 0
     for node in planner.order:
         if isinstance(node, Pinned) and planner.is_opaque(node) and node.index < last:
-            message = f"nothing below is started before this: {_what(node)}"
-            found[node.anchor.lineno, message] = Diagnostic(node.anchor.lineno, 1, "note", "serial", message)
+            say(node.anchor, "serial", f"nothing below is started before this: {_what(node)}")
+        elif isinstance(node, Pinned) and _asks_inside(node):
+            say(node.anchor, "serial", f"its calls are made when the program comes to it: {_what(node)}")
+        elif isinstance(node, Loop) and any(not ask.twin for ask in asks if node.index < ask.index < node.end):
+            for step in _changers(node, planner):
+                message = f"the loop waits for line {step.anchor.lineno}, which changes what it walks"
+                say(node.anchor, "serial", message)
     for first, again in _equal(asks):
         assert again.site is not None
         message = f"{again.site.text} is the call of line {first.anchor.lineno}, and is made once"
-        found[again.anchor.lineno, message] = Diagnostic(again.anchor.lineno, 1, "note", "merged", message)
-    return sorted(found.values())
+        say(again.anchor, "merged", message)
+    return sorted(found)
+
+
+def _asks_inside(node: Pinned) -> bool:
+    """Whether it makes calls that nothing else can start; impure ones, which are made in order anyway, aside."""
+    if node.regions:
+        return any(isinstance(n, Ask) or (isinstance(n, Pinned) and n.awaits) for r in node.regions for n in r.walk())
+    return node.awaits and node.site is None and node.why != STARTED
+
+
+def _changers(loop: Loop, planner: Planner) -> list[Node]:
+    """Steps after a call that change what a loop walks, before it."""
+    return [
+        step for step, around in loop.needs
+        if around is None and isinstance(step, Bind) and step.mutates & loop.reads and planner.waits_of(step)
+    ]  # fmt: skip
 
 
 def _because(step: Node) -> str:

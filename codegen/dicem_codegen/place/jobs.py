@@ -253,8 +253,11 @@ def _sites(spec: FunctionSpec, said: Site | None, world: World) -> tuple[tuple[S
         elif said is not None and site != said:
             refused[site] = f"the program says {said}"
     possible = tuple(site for site in SITES if site not in refused)
-    if len(possible) == 2 and not spec.equivalent:
-        refused["cloud"] = f"the sites of {spec.name} are not equivalent: its answers would be others"
+    if len(possible) == 2 and not (spec.equivalent and spec.pure):
+        why = (
+            "are not equivalent: its answers would be others" if spec.pure else "keep their own state: it stays at one"
+        )
+        refused["cloud"] = f"the sites of {spec.name} {why}"
         possible = ("edge",)  # where it runs if the program says nothing
     return possible, refused
 
@@ -263,6 +266,8 @@ def fixed_site(spec: FunctionSpec, said: Site | None, refused: Mapping[Site, str
     """Where a function that can run nowhere, as far as the profiles know, would have to run all the same."""
     if said is not None:
         return said
+    if not spec.pure and not all("may run" in why for why in refused.values()):
+        return "edge" if "edge" in spec.sites and "may run" not in refused["edge"] else "cloud"
     if len(spec.sites) == 1 and "may run" not in refused[spec.sites[0]]:
         return spec.sites[0]
     return None
