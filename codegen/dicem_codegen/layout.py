@@ -35,8 +35,21 @@ class _Writer:
         self._out: list[str] = []
 
     def module(self, tree: ast.Module) -> str:
+        self._head()
         self._block(tree.body, 0)
         return "\n".join(self._out).strip("\n") + "\n"
+
+    def _head(self) -> None:
+        """The comments at the very top are about the whole program."""
+        line = 1
+        while line in self._alone:
+            text = self._comments[line]
+            self._told.add(line)
+            if not text.startswith("# dicem:") and (self._out or text.strip("# ")):
+                self._out.append(text)
+            line += 1
+        if self._out:
+            self._out.append("")
 
     # Blocks and statements
 

@@ -9,6 +9,7 @@ from typing import Any
 from dicem_cloud.config import load_cloud_config
 from dicem_cloud.functions import build
 from dicem_cloud.gateway import Gateway
+from dicem_codegen import compile_program
 from dicem_edge.config import load_edge_config
 from dicem_edge.functions import build_edge
 from dicem_edge.shipping import LoadedFrame
@@ -19,7 +20,7 @@ from dicem_shared.demo import demo_notice
 from dicem_shared.errors import ProgramError
 from dicem_shared.links import Link, load_link
 from dicem_shared.profiles import DeviceProfile, load_profile
-from dicem_shared.program import Program, load_program
+from dicem_shared.program import Program, load_program, prepare
 from dicem_shared.recording import RecordedFrame, Recording, open_recording
 from dicem_shared.resources import need
 from dicem_shared.runner import Interpreter
@@ -32,8 +33,10 @@ GIVE_UP_AFTER = 3
 """A program that computed for too long on each of so many first frames is not run on the rest."""
 Progress = Callable[[str, int, int], None]
 """mode, frames done, frames in all"""
-DEFAULT_PROGRAMS: dict[Mode, str] = {"cloud-only": "litter_best", "per-call": "litter", "split": "litter_best"}
-"""DiCE-M's mode runs the program that DiCE-M published."""
+DEFAULT_PROGRAMS: dict[Mode, str] = {"cloud-only": "litter_best", "per-call": "litter", "split": "litter_serial"}
+"""DiCE-M's mode runs the program that DiCE-M published, the cloud the best that we could write by hand; ours compiles
+the serial one.
+"""
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,19 @@ def simulate(setting: Setting, progress: Progress = lambda *_: None) -> Result:
 
 
 def _program(setting: Setting, mode: Mode) -> Program:
+    """The program of a mode; ours is compiled for the link and the devices.
+
+    :raises DicemError: it cannot be read, or not be compiled
+    """
     name = setting.program or DEFAULT_PROGRAMS[mode]
-    return load_program(need(name, "program", "configs/programs", suffix=".py"))
+    program = load_program(path := need(name, "program", "configs/programs", suffix=".py"))
+    if mode != "split":
+        return program
+    compiled = compile_program(
+        program.source, catalog(), name=program.name, where=str(path), link=setting.link,
+        edge_profile=setting.edge_profile, cloud_profile=setting.cloud_profile,
+    )  # fmt: skip
+    return prepare(compiled.source, name=program.name, where=str(path))
 
 
 def _fly(mission: Mission, program: Program, frames: Sequence[RecordedFrame], progress: Progress) -> dict[int, Answer]:

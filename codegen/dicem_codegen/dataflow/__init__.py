@@ -14,10 +14,11 @@ from ..lower.values import PLAIN, Box, Value, is_immutable
 from ..pixels import Pixels
 from ..types import CallNode, CallSite, Diagnostic, Image, Lowered
 from ..walking import children, walk
+from .across import HelperCall, joined
 from .ahead import Planner, Start
 from .build import Builder
 from .helpers import Helper, candidates, is_quiet
-from .ir import Ask, Block, Loc, Loop, Pinned, text_of
+from .ir import Ask, Block, Loc, Loop, Node, Pinned, text_of
 from .needs import find_needs
 from .objects import SHARED, Objects
 from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, keeps_iterators, pure_functions
@@ -87,8 +88,13 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
         for shadow in shadows:
             shadow.windows = windows(shadow.planner, speculate / len(shadows))
     pixels = Pixels(lowered.tree, lowered.entry)
-    nodes = [node for shadow in shadows for node in _call_nodes(shadow, pixels)]
-    nodes.sort(key=lambda node: node.site.number)
+    own: dict[str, list[CallNode]] = {}
+    calls: list[HelperCall] = []
+    for shadow in shadows:
+        found, of_helpers = _call_nodes(shadow, pixels)
+        own.setdefault(shadow.function.name, []).extend(found)
+        calls += of_helpers
+    nodes = sorted(joined(own, calls), key=lambda node: node.site.number)
     diagnostics = [note for shadow in shadows for note in notes(shadow.planner, lowered.parsed.place)]
     if kept is not None:
         said = f"nothing is started ahead: {ast.unparse(kept)} can be walked once only, and is kept where it stands"
@@ -241,31 +247,46 @@ def _scope_names(function: Function) -> frozenset[str]:
     return frozenset(names | {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)})
 
 
-def _call_nodes(shadow: Shadow, pixels: Pixels) -> list[CallNode]:
-    """What placement must know of the calls of a function, the impure ones each after the one before."""
+def _call_nodes(shadow: Shadow, pixels: Pixels) -> tuple[list[CallNode], list[HelperCall]]:
+    """What placement must know of the calls of a function, the impure ones each after the one before; and the lines
+    that call helpers.
+    """
     nodes: list[CallNode] = []
+    helpers: list[HelperCall] = []
     impure: tuple[int, ...] = ()
     for step in shadow.planner.order:
         if not isinstance(step, (Ask, Pinned)) or step.site is None or step.call is None:
             continue
-        if step.site.form == "helper" or (isinstance(step, Ask) and step.common):
+        if isinstance(step, Ask) and step.common:
             continue
-        after = {a.site.number for a in shadow.planner.waits_of(step) if a.site}
+        waits = {a.site.number for a in shadow.planner.waits_of(step) if a.site}
+        loops, guarded = _around(step, shadow.function.name)
+        number = step.site.number
+        if step.site.form == "helper":
+            if isinstance(step.call.func, ast.Name):
+                after, name = tuple(sorted(waits)), step.call.func.id
+                helpers.append(HelperCall(number, shadow.function.name, name, after, loops, guarded))
+            continue
         if isinstance(step, Pinned):
-            after, impure = {*after, *impure}, (step.site.number,)
-        loops, guarded, around = [], False, step.block.parent
-        while around is not None:
-            if isinstance(around, Loop):
-                loops.append(f"{shadow.function.name}:{around.anchor.lineno}:{around.index}")
-            else:
-                guarded = True
-            around = around.block.parent
+            waits, impure = {*waits, *impure}, (number,)
         looked_at, said = _image_of(step.site, step.call), _said_site(step.call)
         nothing: tuple[Image, str] = ("none", "")
         image, key = nothing if looked_at is None else pixels.of(looked_at, shadow.function)
-        place = tuple(reversed(loops))
-        nodes.append(CallNode(step.site, tuple(sorted(after)), place, guarded, image, key, said=said))
-    return nodes
+        nodes.append(CallNode(step.site, tuple(sorted(waits)), loops, guarded, image, key, said=said))
+    return nodes, helpers
+
+
+def _around(step: Node, function: str) -> tuple[tuple[str, ...], bool]:
+    """The loops around a step, outermost first, and whether a guard stands around it."""
+    loops: list[str] = []
+    guarded, around = False, step.block.parent
+    while around is not None:
+        if isinstance(around, Loop):
+            loops.insert(0, f"{function}:{around.anchor.lineno}:{around.index}")
+        else:
+            guarded = True
+        around = around.block.parent
+    return tuple(loops), guarded
 
 
 def _image_of(site: CallSite, call: ast.Call) -> ast.expr | None:

@@ -336,14 +336,14 @@ class Builder:
         if helper is not None and not helper.is_pure:
             started = self._variant_call(call, helper)
             self._add(Ask(self._anchor, self._block, target=self._temp(), call=started, site=site, common=True))
-            self._pin(f"{helper.name} has effects", awaits=True, reads=[call], binds=[name]).may_keep = True
+            pinned = self._pin(f"{helper.name} has effects", awaits=True, reads=[call], binds=[name])
+            pinned.may_keep, pinned.call, pinned.site = True, call, site
         elif helper is not None or (site.pure and site.form != "helper"):
             self._add(Ask(self._anchor, self._block, target=name, call=call, site=site))
         else:
             why = f"{site.name} has effects" if site.form == "helper" else f"{site.name} is not pure"
             pinned = self._pin(why, barrier=site.form == "helper", awaits=True, reads=[call], binds=[name])
-            if site.form != "helper":
-                pinned.call, pinned.site = call, site
+            pinned.call, pinned.site = call, site
         return ast.Name(name, ast.Load())
 
     def _helper_of(self, call: ast.Call) -> Helper | None:

@@ -51,7 +51,8 @@ def _asks_inside(node: Pinned) -> bool:
     """Whether it makes calls that nothing else can start; impure ones, which are made in order anyway, aside."""
     if node.regions:
         return any(isinstance(n, Ask) or (isinstance(n, Pinned) and n.awaits) for r in node.regions for n in r.walk())
-    return node.awaits and node.site is None and node.why != STARTED
+    is_impure = node.site is not None and node.site.form != "helper"
+    return node.awaits and not is_impure and node.why != STARTED
 
 
 def _changers(loop: Loop, planner: Planner) -> list[Node]:
