@@ -12,7 +12,7 @@ in a loop over the list as it was.  The program itself stays as it is: its calls
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..walking import Tree, copied, walk
@@ -195,14 +195,32 @@ class Fusion:
         for target, element in elements:
             if element is None or not self.is_pure(element):
                 return
+            if isinstance(target, ast.Name) and isinstance(element, ast.Name):
+                names[target.id] = element.id
+                continue
             names |= self._new_names(target)
             stmt = ast.Assign([_renamed(target, names)], _as_read(element))
             binds.append(Bind(append.anchor, home, stmt=ast.copy_location(stmt, append.anchor)))
-        grafted = self._calls_of(way.loop, between, names, append.anchor, home)
+        grafted = self._calls_of(way.loop, between, names, append.anchor, home, self._known_before(append, filling))
         if grafted:
             at = home.nodes.index(append) + 1
             home.nodes[at:at] = [*binds, *grafted]
-            self._drop(way.loop)
+        self._drop(way.loop)
+
+    def _known_before(self, append: Node, filling: Loop) -> dict[str, Ask]:
+        """What has been asked of an element by the time that it is put into the list."""
+        found: dict[str, Ask] = {}
+        step: Node = append
+        while step is not filling:
+            block = step.block
+            for node in block.nodes[: block.nodes.index(step)]:
+                if isinstance(node, Ask) and not node.common:
+                    names = {node.target, *(n.id for n in walk(node.call) if isinstance(n, ast.Name))}
+                    if all(len(self._bound.get(name, ())) <= 1 for name in names):
+                        found[ast.dump(node.call)] = node
+            assert block.parent is not None
+            step = block.parent
+        return found
 
     # A list in another order
 
@@ -214,7 +232,7 @@ class Fusion:
         names = self._new_names(target)
         made = Loop(block.nodes[at].anchor, block, target=_renamed(target, names), iter=copied(given))
         made.body = Block(made, None)
-        made.body.nodes = self._calls_of(way.loop, between, names, made.anchor, made.body)
+        made.body.nodes = self._calls_of(way.loop, between, names, made.anchor, made.body, {})
         if not made.body.nodes:
             return None
         block.nodes.insert(at, made)
@@ -309,17 +327,23 @@ class Fusion:
     # The calls themselves
 
     def _calls_of(
-        self, loop: Loop, between: list[Node], names: dict[str, str], anchor: ast.stmt, home: Block
-    ) -> list[Node]:
-        """The calls of a loop's body, and what they need of it, for a place where an element is known."""
+        self, loop: Loop, between: list[Node], names: dict[str, str], anchor: ast.stmt, home: Block,
+        known: Mapping[str, Ask],
+    ) -> list[Node]:  # fmt: skip
+        """The calls of a loop's body, and what they need of it, for a place where an element is known.
+
+        `known`: calls that have been made there, by their dump.
+        """
         held = [n for n in walk(loop.target) if isinstance(n, ast.Name) and n.id in names]
         if not all(n.id in self._ours or self.is_found(n) for n in held):
             return []
-        self._ours.update(names.values())
+        self._ours.update(name for name in names.values() if name not in self._bound)
         bound = {name for node in _nodes(between) for name in _names_bound(node)}
-        copy = _Copy(self, bound, dict(names), anchor)
+        copy = _Copy(self, bound, dict(names), anchor, known)
         made = copy.block(loop.body, home)
-        return made if _asks_in(made) else []
+        while made and not _asks_in([made[-1]]):
+            made.pop()
+        return made
 
     def _new_names(self, target: ast.expr) -> dict[str, str]:
         return {node.id: self.temp() for node in walk(target) if isinstance(node, ast.Name)}
@@ -356,23 +380,38 @@ class _Way:
 class _Copy:
     """Copies the calls of a loop's body, with names of their own."""
 
-    def __init__(self, fusion: Fusion, unstable: set[str], names: dict[str, str], anchor: ast.stmt) -> None:
+    def __init__(
+        self, fusion: Fusion, unstable: set[str], names: dict[str, str], anchor: ast.stmt, known: Mapping[str, Ask]
+    ) -> None:
         """`unstable`: names that are bound on the way, so that they hold something else where the copy stands."""
         self._fusion, self._unstable, self._names, self._anchor = fusion, unstable, names, anchor
+        self._known = known
+        self._made: set[str] = set()
 
     def block(self, block: Block, home: Block) -> list[Node]:
         """The copy of a block, as far as it can be computed; names that it cannot are lost from there on."""
         made: list[Node] = []
         for node in block.nodes:
+            if self._is_asked_already(node):
+                continue
             found = self._node(node, home)
             if found is None:
                 for name in {name for inner in _nodes([node]) for name in _names_bound(inner)}:
                     self._names.pop(name, None)
             else:
                 made.append(found)
-        while made and not _asks_in([made[-1]]):
-            made.pop()
         return made
+
+    def _is_asked_already(self, node: Node) -> bool:
+        """Whether it is a call that was made before the element came into the list: its answer is there."""
+        if not isinstance(node, Ask) or not self._is_known(node.call):
+            return False
+        before = self._known.get(ast.dump(_renamed(node.call, self._names)))
+        if before is None:
+            return False
+        node.twin = before
+        self._names[node.target] = before.target
+        return True
 
     def _node(self, node: Node, home: Block) -> Node | None:
         match node:
@@ -388,7 +427,10 @@ class _Copy:
                 if not self._fusion.is_pure(value):
                     return None
                 value = _renamed(value, self._names)
-                target = self._names.setdefault(name, self._fusion.temp())
+                if self._names.get(name) not in self._made:  # else a variable of the first loop
+                    self._names[name] = self._fusion.temp()
+                    self._made.add(self._names[name])
+                target = self._names[name]
                 stmt = ast.Assign([ast.Name(target, ast.Store())], value)
                 return Bind(self._anchor, home, stmt=ast.copy_location(stmt, self._anchor))
             case Branch(test=test) if self._is_known(test):
@@ -405,7 +447,7 @@ class _Copy:
         after = self._names
         self._names = before | {name: new for name, new in after.items() if name not in before}
         made.orelse.nodes = self.block(node.orelse, made.orelse)
-        lost = {name for name in before if name not in after}
+        lost = {n for n, new in before.items() if new != after.get(n) or new != self._names.get(n)}
         bound = {name for arm in (node.body, node.orelse) for n in _nodes(arm.nodes) for name in _names_bound(n)}
         kept = {name for name in bound if name in before or _is_bound_in(name, node.body, node.orelse)}
         self._names = {n: new for n, new in self._names.items() if n not in lost and (n not in bound or n in kept)}
