@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dicem_shared.functions import Registry
@@ -159,13 +159,13 @@ def _shadow(
     function: ast.AsyncFunctionDef, outer: frozenset[str], lowered: Lowered, facts: ModuleFacts, kinds: Kinds,
     pure: frozenset[str], helpers: dict[str, Helper],
 ) -> Shadow:  # fmt: skip
-    local = bound_names(function) | outer
+    local, nodes = bound_names(function) | outer, walk(function)
     purity = Purity(facts, local, pure)
     builder = Builder(
-        lowered.sites, purity, _scope_names(function), helpers, kinds.same, lambda expr: _is_found(kinds, expr)
+        lowered.sites, purity, _scope_names(function, nodes), helpers, kinds.same, lambda expr: _is_found(kinds, expr)
     )
     root = builder.build(function.body)
-    plain, again = _names_by_kind(function, builder, kinds)
+    plain, again = _names_by_kind(nodes, builder, kinds)
 
     def is_plain(expr: ast.expr) -> bool:
         if isinstance(expr, ast.Name):
@@ -174,7 +174,7 @@ def _shadow(
 
     objects = Objects(is_plain, facts.functions)
     parameters = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
-    shared = [*parameters, *sorted(outer | _captured(function) | facts.constants | facts.variables)]
+    shared = [*parameters, *sorted(outer | _captured(function, nodes) | facts.constants | facts.variables)]
     find_needs(root, objects, purity, [name for name in shared if name not in plain])
 
     changing: frozenset[Loc] | None = None
@@ -206,11 +206,11 @@ def _is_plain(value: Value, depth: int = 0) -> bool:
     return value in _PLAIN or is_immutable(value)
 
 
-def _names_by_kind(function: Function, builder: Builder, kinds: Kinds) -> tuple[frozenset[str], frozenset[str]]:
+def _names_by_kind(nodes: Sequence[ast.AST], builder: Builder, kinds: Kinds) -> tuple[frozenset[str], frozenset[str]]:
     """Names whose values nobody can change, and names whose values can be walked again."""
     plain: dict[str, bool] = {}
     again: dict[str, bool] = {}
-    named = [(n.id, n) for n in walk(function) if isinstance(n, ast.Name)]
+    named = [(n.id, n) for n in nodes if isinstance(n, ast.Name)]
     made: list[tuple[str, ast.expr]] = list(builder.stands_for.items())
     for name, node in [*named, *made]:
         is_plain = _is_plain_value(kinds, node)
@@ -219,29 +219,24 @@ def _names_by_kind(function: Function, builder: Builder, kinds: Kinds) -> tuple[
     return frozenset(n for n, yes in plain.items() if yes), frozenset(n for n, yes in again.items() if yes)
 
 
-def _captured(function: Function) -> frozenset[str]:
+def _captured(function: Function, nodes: Sequence[ast.AST]) -> frozenset[str]:
     """The names that functions inside of it look at, sort keys aside, which are gone at once."""
-    keys = {id(k.value) for n in walk(function) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "key"}
-    inner = [
-        n for n in walk(function)
-        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda))
-        and n is not function and id(n) not in keys
-    ]  # fmt: skip
-    return frozenset(
-        n.id for f in inner for n in walk(f)
-        if isinstance(n, ast.Name) and (isinstance(f, ast.ClassDef) or n.id not in bound_names(f))
-    )  # fmt: skip
+    keys = {id(k.value) for n in nodes if isinstance(n, ast.Call) for k in n.keywords if k.arg == "key"}
+    found: set[str] = set()
+    for inner in nodes:
+        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            if inner is function or id(inner) in keys:
+                continue
+            own = frozenset[str]() if isinstance(inner, ast.ClassDef) else bound_names(inner)
+            found |= {n.id for n in walk(inner) if isinstance(n, ast.Name)} - own
+    return frozenset(found)
 
 
-def _scope_names(function: Function) -> frozenset[str]:
+def _scope_names(function: Function, nodes: Sequence[ast.AST]) -> frozenset[str]:
     """The names that the function itself binds, its comprehensions' variables not counted."""
-    inner: set[int] = set()
-    for node in walk(function):
-        if isinstance(node, ast.comprehension):
-            inner.update(id(n) for n in walk(node.target))
+    inner = {id(n) for node in nodes if isinstance(node, ast.comprehension) for n in walk(node.target)}
     names = {
-        n.id for n in walk(function)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and id(n) not in inner
+        n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and id(n) not in inner
     }  # fmt: skip
     arguments = function.args
     return frozenset(names | {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)})

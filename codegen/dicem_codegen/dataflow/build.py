@@ -19,6 +19,7 @@ from .purity import PATCH_ATTRIBUTES, Purity
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _PRINTS = frozenset({"print"})
+_TAKEN_APART = (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
 
 
 class Builder:
@@ -59,17 +60,19 @@ class Builder:
 
     def _mark(self, tree: ast.AST) -> None:
         """Note for each node whether it must be taken apart; from the leaves up, without recursion."""
-        order = [tree]
-        for node in order:
-            order.extend(children(node))
-        for node in reversed(order):
-            own = isinstance(node, (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)) or (
-                isinstance(node, ast.Call) and self._purity.effect(node) != "pure"
-            )
-            if isinstance(node, ast.Lambda):  # its body is run elsewhere
-                self._interesting[node] = self._interesting[node.args]
-            else:
-                self._interesting[node] = own or any(self._interesting[n] for n in children(node))
+        order: list[tuple[ast.AST, ast.AST | None]] = [(tree, None)]
+        for node, _ in order:
+            order += [(child, node) for child in children(node)]
+        marked = self._interesting
+        for node, parent in reversed(order):
+            own = marked.setdefault(node, False) or isinstance(node, _TAKEN_APART)
+            if not own and isinstance(node, ast.Call):
+                own = self._purity.effect(node) != "pure"
+            if own:
+                marked[node] = True
+                # The body of a lambda is run elsewhere.
+                if parent is not None and not (isinstance(parent, ast.Lambda) and node is parent.body):
+                    marked[parent] = True
 
     def _is_found_name(self, node: ast.Name) -> bool:
         """Whether a name holds what calls gave, or what nobody can change."""
