@@ -13,6 +13,8 @@ RECORDING ?= litter-mission
 
 FIRST ?= 0
 COUNT ?= 50000
+# Processes that `make test`, `make verify` and `make bench-compiler` use.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
 .PHONY: help simulate test check verify train mixes bench bench-compiler clean
 
@@ -24,7 +26,7 @@ simulate: $(VENV)/.simulate  ## run the litter mission on the shipped recording;
 	$(BIN)/dicem simulate $(RECORDING) --report out/report.html --json out/report.json
 
 test: $(VENV)/.test mosquitto  ## all tests, with their set-up
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 
 check: $(VENV)/.test  ## lint, types, the wall between the parts
 	$(BIN)/ruff check .
@@ -32,8 +34,8 @@ check: $(VENV)/.test  ## lint, types, the wall between the parts
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
-verify: $(VENV)/.test  ## compile 50,000 generated programs and hold them against CPython; FIRST= and COUNT= say which
-	$(BIN)/python -m tests.codegen.generator --first $(FIRST) --count $(COUNT)
+verify: $(VENV)/.test  ## compile 50,000 generated programs and hold them against CPython; goes on from FIRST= COUNT=
+	$(BIN)/python -m tests.codegen.generator --first $(FIRST) --count $(COUNT) --jobs $(JOBS)
 
 train: $(VENV)/.train  ## train the demo models anew (about an hour on 2 cores)
 	YOLO_AUTOINSTALL=false $(BIN)/python -m dicem_simulators.training
@@ -45,7 +47,7 @@ bench: $(VENV)/.simulate  ## the detector against the bare network
 	$(BIN)/python benchmarks/detector.py
 
 bench-compiler: $(VENV)/.simulate  ## compiled programs against serial ones, naive gathering and the critical path
-	$(BIN)/python benchmarks/compiler.py
+	$(BIN)/python benchmarks/compiler.py --jobs $(JOBS)
 
 .PHONY: mosquitto
 mosquitto:  # a real broker for the tests that need one; without it they skip and say why

@@ -18,6 +18,8 @@ from dicem_cloud.commands import register
 from dicem_shared.catalog import SPECS
 from dicem_shared.errors import ConfigError, MissingExtra, ModelError, UnknownFunction
 
+from ..ports import free_port
+
 
 @pytest.fixture
 def app() -> typer.Typer:
@@ -106,9 +108,6 @@ class TestCloud:
 
     def test_a_model_that_is_not_there(self, app: typer.Typer, config: Path) -> None:
         pytest.importorskip("uvicorn", reason="needs the extra [cloud]")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        config.write_text(f"{{functions: {{depth: {{model: ./no}}}}, http: {{port: {port}}}}}")
+        config.write_text(f"{{functions: {{depth: {{model: ./no}}}}, http: {{port: {free_port()}}}}}")
         with pytest.raises(ModelError, match="no does not exist"):
             self.run(app, config)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
+
+from ..ports import free_port
 
 pytest.importorskip("fastapi", reason="needs the extra [cloud]")
 pytest.importorskip("uvicorn", reason="needs the extra [cloud]")
@@ -21,9 +22,7 @@ CODE = "import typer, dicem_cloud.commands as c; app = typer.Typer(); c.register
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_up_and_down(tmp_path: Path, stop: signal.Signals) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = tmp_path / "cloud.yaml"
     config.write_text(f"{{functions: {{depth: {{}}}}, http: {{port: {port}}}}}")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -113,7 +113,6 @@ def test_a_compiled_program_means_the_same(verifier: Verifier, first: int) -> No
             pytest.fail(report(verifier, trouble), pytrace=False)
 
 
-@pytest.mark.xfail(reason="the oracle's process ends in some long runs; to be found", strict=False)
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(generated=programs())
 def test_any_compiled_program_means_the_same(verifier: Verifier, generated: Generated) -> None:

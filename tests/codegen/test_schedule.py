@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicem_codegen import compile_program
-from dicem_codegen.ranking import first_come, longest_way, ways_to_the_end
-from dicem_codegen.schedule import MAX_JOBS, list_schedule, optimum
+from dicem_codegen.ranking import Workers, best_start, first_come, longest_way, looking_ahead, ways_to_the_end
+from dicem_codegen.schedule import MAX_JOBS, list_schedule, optimum, policy_schedule
 from dicem_codegen.verify.batch import Entry, run_batch
 from dicem_codegen.verify.drive import LIMITS
 from dicem_codegen.verify.trace_graph import Graph, Node
@@ -81,6 +82,24 @@ def test_no_order_breaks_the_bounds(of: Graph, workers: int, chance: Any) -> Non
 @given(graphs(), st.integers(1, 3))
 def test_the_optimum_is_that_of_trying_everything(of: Graph, workers: int) -> None:
     assert optimum(of, workers) == pytest.approx(tried(of, workers))
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(graphs(most=5), st.integers(1, 3))
+def test_the_optimum_without_an_idle_worker_is_that_of_trying_all_lists(of: Graph, workers: int) -> None:
+    def listed(order: Sequence[int]) -> float:
+        return of.run(workers, lambda node: order[node.number - 1]).makespan_s
+
+    best = min(map(listed, permutations(range(len(of.nodes)))))
+    assert optimum(of, workers, idle=False) == pytest.approx(best)
+    assert optimum(of, workers) <= best + 1e-9
+
+
+def test_it_can_pay_to_leave_a_worker_idle() -> None:
+    """Two long calls are about to wait, and what could start now would be in the way of one of them."""
+    jobs = graph((1, ()), (9, (1,)), (9, (1,)), (4, ()), (4, ()))
+    assert optimum(jobs, 3) == 10
+    assert optimum(jobs, 3, idle=False) == 13
 
 
 def test_the_longest_first_is_not_always_the_best() -> None:
@@ -177,7 +196,11 @@ def test_functions_that_nobody_knows_take_what_others_take() -> None:
 
 
 def test_who_goes_first() -> None:
-    policy = longest_way(RANKED, compile_program(RANKED, FUNCTIONS), SECONDS)
+    longest = longest_way(RANKED, compile_program(RANKED, FUNCTIONS), SECONDS)
+
+    def policy(queue: list[ProgramCall]) -> ProgramCall:
+        return longest(queue, Workers())
+
     last = call(1, "blip2", query="last?")
     inner = call(2, "blip2", query="inner?")
     red = call(3, "xvlm", object_name="car", property="red")
@@ -191,6 +214,70 @@ def test_who_goes_first() -> None:
     assert policy([thing, call(8, "depth", priority=1)]).number == 8  # what the program says goes before
     assert first_come([thing, last]) is last
     assert first_come([last, call(8, "depth", priority=1)]).number == 8
+
+
+# Looking ahead
+
+
+def test_who_looks_ahead_departs_from_the_longest_first_where_that_is_better() -> None:
+    source = "def execute_command(image):\n    p = ImagePatch(image)\n    return [f for f in (p.exists('x'),)]\n"
+    seconds = {"a": 3.0, "b": 2.0}
+    longest, ahead = (
+        make(source, compile_program(source, FUNCTIONS), seconds) for make in (longest_way, looking_ahead)
+    )
+    free = graph(*[(seconds[name], ()) for name in "aabbb"])
+    named = Graph(tuple(replace(node, function="ab"[node.seconds == 2]) for node in free.nodes))
+    assert policy_schedule(named, 2, longest).makespan_s == 7
+    assert policy_schedule(named, 2, ahead).makespan_s == optimum(named, 2) == 6
+
+
+def test_who_looks_ahead_knows_how_long_workers_will_be_busy() -> None:
+    twos = [(2.0, 0.0)] * 3
+    assert best_start([(3, 0), *twos], [0, 3]) == 1
+    assert best_start([(3, 0), *twos], [0, 0]) == 0
+    assert best_start([(1, 5), (3, 0)], [0, 9]) == 0
+    assert best_start([], [0]) == 0
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=5), st.integers(1, 3))
+def test_the_best_start_is_that_of_an_order_that_nothing_beats(jobs: list[tuple[int, int]], workers: int) -> None:
+    def end_of(order: Sequence[int]) -> int:
+        free, end = [0] * workers, 0
+        for number in order:
+            free[0] += jobs[number][0]
+            end = max(end, free[0] + jobs[number][1])
+            free.sort()
+        return end
+
+    orders = list(permutations(range(len(jobs))))
+    best = min(map(end_of, orders))
+    start = best_start([(float(own), float(behind)) for own, behind in jobs], [0.0] * workers)
+    assert min(end_of(order) for order in orders if order[0] == start) == best
+    if end_of(orders[0]) == best:
+        assert start == 0  # the order that it was given is kept
+
+
+def test_what_the_program_says_goes_before_what_looking_ahead_says() -> None:
+    ahead = looking_ahead(RANKED, compile_program(RANKED, FUNCTIONS), SECONDS)
+    last, now = call(1, "blip2", query="inner?"), call(2, "depth", priority=1)
+    assert ahead([last, now], Workers()) is now
+    many = [call(number, "blip2", query="last?") for number in range(1, 30)]
+    assert ahead(many, Workers()) is many[0]
+
+
+AHEAD = looking_ahead(RANKED, compile_program(RANKED, FUNCTIONS), {"f": 2.0})
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(graphs(most=10), st.integers(1, 4))
+def test_every_policy_keeps_the_bound_on_a_graph(of: Graph, workers: int) -> None:
+    """A policy changes the order and nothing else."""
+    for policy in (first_come, AHEAD):
+        played = policy_schedule(of, workers, policy)
+        assert played.ended.keys() == {node.number for node in of.nodes}
+        assert played.makespan_s <= of.work_seconds / workers + of.run().makespan_s + 1e-9
+    assert policy_schedule(of, workers, first_come).started == of.run(workers).started
 
 
 # In the real runner
@@ -237,7 +324,9 @@ return [await call for call in [*quick, slow]]
 """
     given = entry(body, seconds={"verify red": 2.0})
     assert run_batch([given], interpreter, 2).makespan_s == 3
-    slow_first = Entry(given.program, given.world, lambda queue: max(queue, key=lambda each: each.function == "xvlm"))
+    slow_first = Entry(
+        given.program, given.world, lambda queue, _: max(queue, key=lambda each: each.function == "xvlm")
+    )
     assert run_batch([slow_first], interpreter, 2).makespan_s == 2
 
 

@@ -13,17 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from ..ports import free_port
+
 
 def mosquitto_path() -> str | None:
     """Debian puts the broker where an ordinary user's PATH does not look."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

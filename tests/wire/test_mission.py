@@ -17,7 +17,8 @@ import yaml
 
 from dicem_simulators.simulate import Setting, simulate
 
-from .conftest import Broker, free_port
+from ..ports import free_port
+from .conftest import Broker
 
 ROOT = Path(__file__).resolve().parents[2]
 DICEM = [sys.executable, "-m", "dicem_shared.cli"]

@@ -26,7 +26,8 @@ from dicem_shared.mqtt import Connection, Incoming
 from dicem_shared.transport import Traffic
 from dicem_shared.types import Answer, FrameInfo, ModelId, Reply, Request
 
-from .conftest import Broker, free_port
+from ..ports import free_port
+from .conftest import Broker
 
 FRAME = FrameInfo(camera="bow", sequence=3, t_utc=1.0, blob="a" * 64, width=64, height=48)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from dicem_shared.program import Program
 from dicem_shared.runner import Failed, Interpreter, Outcome, ProgramCall, Run, Waiting
 
-from ..ranking import Policy, first_come
+from ..ranking import Policy, Workers, first_come
 from .world import Occurrences, World
 
 
@@ -83,6 +83,7 @@ class _UnderWay:
     program: int = field(compare=False)
     number: int = field(compare=False)
     start_s: float = field(compare=False)
+    function: str = field(compare=False)
     outcome: Outcome = field(compare=False)
 
 
@@ -140,13 +141,19 @@ class _Batch:
         for index, program in self.programs.items():
             policy, world = self.entries[index].policy, self.entries[index].world
             while program.queue and (self.workers is None or len(self.under_way) < self.workers):
-                call = policy(program.queue)
+                call = policy(program.queue, self._state())
                 program.queue.remove(call)
                 occurrence = program.occurrences.next(call.function)
                 outcome = world.outcome(call.function, call.params, occurrence)
                 end_s = self.now_s + world.latency(call.function, call.params, occurrence)
                 self.order += 1
-                heapq.heappush(self.under_way, _UnderWay(end_s, self.order, index, call.number, self.now_s, outcome))
+                under_way = _UnderWay(end_s, self.order, index, call.number, self.now_s, call.function, outcome)
+                heapq.heappush(self.under_way, under_way)
+
+    def _state(self) -> Workers:
+        """What a policy may know of the workers; of those without number, one is free."""
+        free = 1 if self.workers is None else self.workers - len(self.under_way)
+        return Workers(free, tuple((call.function, self.now_s - call.start_s) for call in self.under_way))
 
     def _let_calls_end(self) -> None:
         self.now_s = self.under_way[0].end_s

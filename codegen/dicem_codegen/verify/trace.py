@@ -1,7 +1,7 @@
 """The oracle's graph of a program: which call had to wait for which, seen in a run of the original, serial program.
 
     trace = trace_program(source, world)
-    trace.graph.run().makespan_s          # the critical path: no run of this program in this world can be shorter
+    trace.graph.run().makespan_s          # the critical path: so soon could this program end in this world
 
 The compiler has no part in it.  The program runs in CPython, rewritten so that every value carries the numbers of the
 calls that it comes from (`trace_rewrite`), and every call that is made notes three kinds of edges:
@@ -16,7 +16,8 @@ Lists, tuples, dicts and attributes are followed element by element: a loop over
 waits, for each `p`, for the answer about that `p`.  Whoever asks such a list for its length or for an element by its
 number waits for all of them.  Names and containers that the way not taken would have changed count as changed; not
 followed are changes that the way not taken would have made inside of functions, which makes the graph, if anything, too
-fast and never too slow.
+fast.  It is too slow in one case: what was sorted waits for all keys, which say what comes where; who asks the same of
+every element can ask before it knows the order, and may end before the critical path.
 
 A trace is worth nothing if the rewritten program does something else: its calls, its value, what it prints and how it
 ends are compared with a run of the program as it is, and any difference refuses the trace.

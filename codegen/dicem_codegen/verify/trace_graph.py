@@ -94,7 +94,7 @@ class Graph:
         """Carry it out.  A call starts when what it waits for has ended and one of `workers` is free (None: there is
         always one); of several that wait, the one of highest `priority` first, of equals the earliest in the program.
         """
-        return _Play(self, workers, priority or (lambda node: 0.0)).play()
+        return Play(self, workers, priority or (lambda node: 0.0)).play()
 
     def text(self) -> str:
         """A line a node."""
@@ -133,7 +133,7 @@ class Played:
     """the nodes that the last one to end had to wait for, one after the other, first to last"""
 
 
-class _Play:
+class Play:
     """An event simulation; `job`s are carried out, nodes end when their job and all that they wait for have."""
 
     def __init__(self, graph: Graph, workers: int | None, priority: Callable[[Node], float]) -> None:
@@ -153,6 +153,7 @@ class _Play:
         self.cause: dict[int, int] = {}
 
     def play(self) -> Played:
+        """From the start of the program to its end."""
         now = 0.0
         for node in self.graph.nodes:
             if not node.after:
@@ -180,9 +181,13 @@ class _Play:
             heapq.heappush(self.queue, (-self.priority(self.node[node.job]), node.number, node.job))
         self.asked[node.job].append(node.number)
 
+    def next_job(self, now: float) -> int:
+        """Of those that wait, the one to start; it leaves the queue."""
+        return heapq.heappop(self.queue)[2]
+
     def _start(self, now: float) -> None:
         while self.queue and (self.free is None or self.free > 0):
-            _, _, job = heapq.heappop(self.queue)
+            job = self.next_job(now)
             self.started[job] = now
             heapq.heappush(self.under_way, (now + self.node[job].seconds, job))
             if self.free is not None:

@@ -62,8 +62,6 @@ def trouble_with(
     """What is wrong with a program once compiled; None if nothing is.  Whatever is raised counts as wrong."""
     seeds = worlds_of(generated.seed, worlds)
     what, world = _judge(verifier, generated.source, seeds, speculating)
-    if what.startswith("no verdict"):  # the oracle's process was ended from outside: ask once more
-        what, world = _judge(verifier, generated.source, seeds, speculating)
     return Trouble(generated, what, world, speculating) if what else None
 
 

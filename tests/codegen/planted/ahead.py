@@ -50,7 +50,7 @@ def _returns(node: ast.AST) -> bool:
     return any(isinstance(n, ast.Return) for n in ast.walk(node))
 
 
-@planted("compiled")
+@planted("compiled", near=150)
 def clobbering_ahead(tree: ast.Module) -> bool:
     """What is asked ahead binds the program's own names."""
     changed = False

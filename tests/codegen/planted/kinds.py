@@ -23,6 +23,8 @@ class Planted:
     stage: Stage
     """whether it is made in the program that the compiler is given, or in what it gives back.  What it gives back is
     that program with some calls started ahead, so the first comes to the same, and is easier to write."""
+    near: int = 0
+    """a seed at or behind which it was caught before, where that is far from the first: all are tried, from there on"""
 
     @property
     def what(self) -> str:
@@ -40,11 +42,11 @@ class Planted:
 PLANTED: list[Planted] = []
 
 
-def planted(stage: Stage = "source") -> Callable[[Change], Change]:
+def planted(stage: Stage = "source", near: int = 0) -> Callable[[Change], Change]:
     """Register a mistake under its function's name."""
 
     def register(change: Change) -> Change:
-        PLANTED.append(Planted(change.__name__.replace("_", "-"), change, stage))
+        PLANTED.append(Planted(change.__name__.replace("_", "-"), change, stage, near))
         return change
 
     return register

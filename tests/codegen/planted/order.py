@@ -214,7 +214,7 @@ def _about_something_else(call: ast.Call) -> ast.Call:
     return call
 
 
-@planted("compiled")
+@planted("compiled", near=600)
 def first_failure_in_time(tree: ast.Module) -> bool:
     """Two statements' calls are gathered: of two failures the first in time is raised, not the first in the program."""
     changed = False
