@@ -9,6 +9,7 @@ Its result depends on its arguments alone: the same program, functions, profiles
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -68,9 +69,23 @@ def compile_program(
         edge_profile if isinstance(edge_profile, DeviceProfile) else load_profile(edge_profile or EDGE_PROFILE),
         cloud_profile if isinstance(cloud_profile, DeviceProfile) else load_profile(cloud_profile or CLOUD_PROFILE),
     )
-    with room_to_recurse():
+    with room_to_recurse(), _without_collection():
         run = _Compilation(source, known, name, name if where is None else where, keep=stages)
         return run.compiled(devices, cast(Objective, objective), speculate)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """The collector finds nothing while a program is compiled, and looks for it a third of the time: all that is made
+    hangs together until the end, and `parse` bounds how much that is.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Compilation:
@@ -91,7 +106,8 @@ class _Compilation:
 
         link, edge, cloud = devices
         lowered = self.lowered()
-        sites = tuple(sorted(lowered.sites.values(), key=lambda site: site.number))
+        every = [*lowered.sites.values(), *lowered.started.values()]
+        sites = tuple(sorted(every, key=lambda site: site.number))
         self._check_sites(sites)
         with self._pass("dataflow"):
             graph = analyse(lowered, self.functions, speculate)

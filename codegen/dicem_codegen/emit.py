@@ -17,12 +17,7 @@ from .walking import inner_blocks, statements, walk
 
 def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
     """The source of the compiled program."""
-    tree = lowered.tree
-    said = {number: _tags(placement) for number, placement in plan.placements.items()} if plan else {}
-
-    for node, site in lowered.sites.items():
-        if isinstance(node.value, ast.Call) and any(keyword.arg == "site" for keyword in node.value.keywords):
-            said.pop(site.number, None)  # the program says it itself
+    tree, said = lowered.tree, _said(lowered, plan)
 
     def tags(site: CallSite) -> list[ast.keyword]:
         return [ast.keyword(name, ast.Constant(value)) for name, value in said.get(site.number, {}).items()]
@@ -69,6 +64,8 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
             insertions += [(outer, window.loop.anchor, ahead), (body, body[0], inside)]
     _insert(insertions)
     _insert_strands(tree, strands)
+    for call, site in lowered.started.items():
+        call.keywords = [*call.keywords, *tags(site)]
     made = expand(lowered, said)
     if lowered.sites and not _shares_already(made):
         _insert_header(made)
@@ -83,6 +80,16 @@ def _place(block: list[ast.stmt], line: int, column: int) -> None:
             statement.lineno, statement.col_offset = line, column
         for inner in inner_blocks(statement):
             _place(inner, statement.lineno, statement.col_offset)
+
+
+def _said(lowered: Lowered, plan: Plan | None) -> dict[int, dict[str, str]]:
+    """What each call says of where it runs, by the number of its site; those aside where the program says it itself."""
+    said = {number: _tags(placement) for number, placement in plan.placements.items()} if plan else {}
+    calls = [(node.value, site) for node, site in lowered.sites.items() if isinstance(node.value, ast.Call)]
+    for call, site in [*calls, *lowered.started.items()]:
+        if any(keyword.arg == "site" for keyword in call.keywords):
+            said.pop(site.number, None)
+    return said
 
 
 def _tags(placement: Placement) -> dict[str, str]:
@@ -131,7 +138,8 @@ def _insert_header(tree: ast.Module) -> None:
     while place < len(tree.body) and isinstance(tree.body[place], (ast.Import, ast.ImportFrom)):
         place += 1
     has_hermod = any(
-        isinstance(s, ast.Import) and any(a.name == "hermod" and not a.asname for a in s.names) for s in tree.body
+        isinstance(s, ast.Import) and any(a.name == "hermod" and not a.asname for a in s.names)
+        for s in tree.body[:place]
     )
     lines: list[ast.stmt] = [] if has_hermod else [ast.Import([ast.alias("hermod")])]
     tree.body[place:place] = [*lines, share]

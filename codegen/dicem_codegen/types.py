@@ -101,6 +101,8 @@ class Lowered:
     form: Literal["function", "module"] = "function"
     """a "module" calls its own entry; a "function" is called by the runner with the frame"""
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    started: dict[ast.Call, CallSite] = field(default_factory=dict)
+    """calls that the author starts by hand, nodes of `tree`"""
 
 
 @dataclass(frozen=True)

@@ -7,37 +7,38 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 Tree = TypeVar("Tree", bound=ast.AST)
-
 _LEAVES: Final = frozenset(
     {"ctx", "op", "ops", "id", "attr", "arg", "kind", "type_comment", "name", "asname", "module", "level",
      "conversion", "simple", "is_async", "rest", "kwd_attrs"}
 )  # fmt: skip
 """Fields that hold no nodes, or none that anybody asks for: contexts and operators."""
-_FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {ast.Constant: ()}
-_LAST_FIRST: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
+_NAMES_ONLY: Final = (ast.Global, ast.Nonlocal)
+_WITH_GAPS: Final = frozenset({"kw_defaults", "keys"})
+"""Lists in which None may stand."""
+_FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {ast.Constant: (), ast.MatchSingleton: ()}
+_BACKWARDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
 
 
-def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
+def fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """The fields of a kind of node that may hold nodes."""
     found = _FIELDS.get(kind)
     if found is None:
-        keep_all = kind in (ast.Global, ast.Nonlocal)
-        found = _FIELDS[kind] = () if keep_all else tuple(name for name in kind._fields if name not in _LEAVES)
-    return found
-
-
-def _last_first(kind: type[ast.AST]) -> tuple[str, ...]:
-    found = _LAST_FIRST[kind] = _fields(kind)[::-1]
+        found = tuple(name for name in kind._fields if name not in _LEAVES) if kind not in _NAMES_ONLY else ()
+        _FIELDS[kind] = found
     return found
 
 
 def children(node: ast.AST) -> list[ast.AST]:
     """The nodes right inside of one, in the order of their fields, without contexts and operators."""
+    names = _FIELDS.get(node.__class__)
+    if names is None:
+        names = fields(node.__class__)
     found: list[ast.AST] = []
-    for name in _fields(node.__class__):
+    for name in names:
         value = getattr(node, name, None)
         if value.__class__ is list:
-            found += [part for part in value if part is not None]
-        elif isinstance(value, ast.AST):
+            found += [part for part in value if part is not None] if name in _WITH_GAPS else value
+        elif value is not None:
             found.append(value)
     return found
 
@@ -49,29 +50,29 @@ def walk(node: ast.AST) -> list[ast.AST]:
     while stack:
         current = stack.pop()
         found.append(current)
-        fields = _LAST_FIRST.get(current.__class__)
-        if fields is None:
-            fields = _last_first(current.__class__)
-        for name in fields:
+        names = _BACKWARDS.get(current.__class__)
+        if names is None:
+            names = _BACKWARDS[current.__class__] = fields(current.__class__)[::-1]
+        for name in names:
             value = getattr(current, name, None)
             if value.__class__ is list:
-                stack += [part for part in reversed(value) if part is not None]
-            elif isinstance(value, ast.AST):
+                stack += [part for part in reversed(value) if part is not None] if name in _WITH_GAPS else value[::-1]
+            elif value is not None:
                 stack.append(value)
     return found
 
 
 def copied(node: Tree) -> Tree:
-    """A copy of a tree, places included; contexts and operators are shared."""
+    """A copy of a node and of all in it, in the same places; contexts and operators are shared."""
     made = node.__class__()
-    held = made.__dict__
+    own = made.__dict__
     for name, value in node.__dict__.items():
         if value.__class__ is list:
-            held[name] = [copied(part) if isinstance(part, ast.AST) else part for part in value]
+            own[name] = [copied(part) if isinstance(part, ast.AST) else part for part in value]
         elif isinstance(value, ast.AST) and name not in _LEAVES:
-            held[name] = copied(value)
+            own[name] = copied(value)
         else:
-            held[name] = value
+            own[name] = value
     return made
 
 
@@ -113,7 +114,7 @@ def inner_blocks(node: ast.AST) -> list[list[ast.stmt]]:
 
 def rewritten(node: ast.AST, kind: type[ast.AST], change: Callable[[Any], ast.AST]) -> ast.AST:
     """The tree, changed in place: each node of a kind has become what `change` makes of it, inner ones first."""
-    for name in _fields(node.__class__):
+    for name in fields(node.__class__):
         value = getattr(node, name, None)
         if value.__class__ is list:
             for place, part in enumerate(value):

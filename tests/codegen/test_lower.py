@@ -85,6 +85,23 @@ def test_a_lowered_program_is_as_its_own_lowered_program(source: str) -> None:
         (["best = None", "for p in patch.find('a'):", "    best = p", "return best.exists('b')"],
          "best = None\nfor p in await patch.find('a'):\n    best = p\n"
          "return await best.exists('b') if isinstance(best, ImagePatch) else best.exists('b')"),
+        (["red = filter(lambda q: q.exists('a'), patch.find('b'))", "return [q.left for q in red]"],
+         "_red_1 = await patch.find('b')\nreturn [q.left for q in _red_1 if await q.exists('a')]"),
+        (["fs = {'a': lambda q: q.exists('a'), 'b': lambda q: q.compute_depth()}",
+          "return [f(patch) for f in fs.values()], fs['a'](patch)"],
+         "\nasync def _lambda_1(q):\n    return await q.exists('a')\n\nasync def _lambda_2(q):\n"
+         "    return await q.compute_depth()\nfs = {'a': _lambda_1, 'b': _lambda_2}\n"
+         "return ([await _lambda_1(patch) if f is _lambda_1 else await _lambda_2(patch) for f in fs.values()], "
+         "await _lambda_1(patch) if fs['a'] is _lambda_1 else await _lambda_2(patch))"),
+        (["def ask(q):", "    return q.exists('a')", "f = ask", "return f(patch)"],
+         "\nasync def ask(q):\n    return await q.exists('a')\nf = ask\nreturn await ask(patch)"),
+        (["for f in []:", "    pass", "def ask(q):", "    return q.exists('a')", "for q in [1]:", "    f = ask",
+          "return f(patch)"],
+         "for f in []:\n    pass\n\nasync def ask(q):\n    return await q.exists('a')\nfor q in [1]:\n    f = ask\n"
+         "return await f(patch)"),
+        (["raise ValueError(3)"], "raise ValueError(str(3))"),
+        (["for i, p in enumerate(VideoSegment(image).frame_iterator()):", "    p.exists('a')"],
+         "for i, p in enumerate(VideoSegment(image).frame_iterator()):\n    await p.exists('a')"),
         (["x = [1]", "del x[0]", "return x"], "x = [1]\n_delete(x, 0)\nreturn x"),
     ],
 )  # fmt: skip
@@ -133,7 +150,8 @@ def test_the_sites_are_nodes_of_the_tree() -> None:
         made = lowered(source)
         nodes = set(ast.walk(made.tree))
         assert made.sites.keys() <= nodes
-        numbers = [site.number for site in made.sites.values()]
+        assert made.started.keys() <= nodes
+        numbers = [site.number for site in [*made.sites.values(), *made.started.values()]]
         assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
@@ -226,6 +244,31 @@ def test_kinds(lines: list[str], expected: str) -> None:
     kinds = infer(tree, entry="execute_command")
     named = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "x" and isinstance(n.ctx, ast.Store)]
     assert kinds.kind_of(named[-1]) == expected
+
+
+def chain(count: int) -> list[str]:
+    """Functions that each call the next; the last one makes a call."""
+    links = [f"def f{i}(p, depth):\n    return f{i + 1}(p, depth + 1)\n" for i in range(count)]
+    return [*links, f"def f{count}(p, depth):\n    return p.find('can'), depth\n"]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_kinds_settle_along_long_chains_of_functions(backwards: bool) -> None:
+    head = "".join(reversed(chain(500)) if backwards else chain(500))
+    made = lowered(in_entry("return f0(patch, 0)", head=head))
+    assert ast.unparse(made.tree).count("async def f") == 501
+    assert sum(site.form == "method" for site in made.sites.values()) == 1
+    assert {site.functions for site in made.sites.values()} == {("glip", "yolov8"), ("yolov8", "glip")}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_kinds_settle_along_long_chains_of_variables(backwards: bool) -> None:
+    steps = [f"    x{i + 1} = same(x{i})" for i in range(500)]
+    lines = ["x0 = patch", "for _ in 'ab':", *(reversed(steps) if backwards else steps), "y = x500"]
+    tree = parse(in_entry(*lines, head="def same(p):\n    return p\n"), name="p", where="p.py").tree
+    kinds = infer(tree, entry="execute_command")
+    (last,) = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "y"]
+    assert kinds.kind_of(last) == "patch"
 
 
 def test_what_is_told_of_iterators_and_of_what_never_changes() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dicem_codegen.lower.classes import NO_SPECIAL
+from dicem_codegen.lower.exceptions import NO_ATTRIBUTES
 from dicem_codegen.lower.gaps import MODULES, NO_BUILTINS, NO_EXCEPTIONS, NO_METHODS, NOT_IN_MODULES
 
 from ..shared.conftest import Desk
@@ -38,6 +39,11 @@ def test_a_builtin_that_is_missing(desk: Desk, name: str) -> None:
 )
 def test_a_method_that_is_missing(desk: Desk, kind: str, name: str) -> None:
     assert told(desk, f"{VALUES[kind]}.{name}") == f"AttributeError: '{kind}' object has no attribute '{name}'"
+
+
+@pytest.mark.parametrize("name", sorted(NO_ATTRIBUTES))
+def test_an_attribute_that_no_exception_has(desk: Desk, name: str) -> None:
+    assert told(desk, f"return [hasattr(kind('a'), '{name}') for kind in (OSError, StopIteration)]") == "[False, False]"
 
 
 @pytest.mark.parametrize(

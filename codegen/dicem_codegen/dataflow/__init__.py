@@ -94,7 +94,8 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
         found, of_helpers = _call_nodes(shadow, pixels)
         own.setdefault(shadow.function.name, []).extend(found)
         calls += of_helpers
-    nodes = sorted(joined(own, calls), key=lambda node: node.site.number)
+    nodes = [*joined(own, calls), *_started_nodes(lowered, pixels)]
+    nodes.sort(key=lambda node: node.site.number)
     diagnostics = [note for shadow in shadows for note in notes(shadow.planner, lowered.parsed.place)]
     if kept is not None:
         said = f"nothing is started ahead: {ast.unparse(kept)} can be walked once only, and is kept where it stands"
@@ -181,7 +182,7 @@ def _shadow(
     if any(isinstance(node, ast.Try) for node in walk(lowered.parsed.tree)):
         others: set[Loc] = {("name", name) for name in facts.variables - local}
         changing = frozenset(others if function.name == lowered.entry else {*others, ("object", SHARED)})
-    planner = Planner(root, frozenset(parameters) | outer, objects.held_by, changing)
+    planner = Planner(root, frozenset(parameters) | outer, objects.held_by, changing, _used_up(nodes, kinds))
     return Shadow(function, root, objects, local | builder.made, again, planner.starts(), planner)
 
 
@@ -217,6 +218,16 @@ def _names_by_kind(nodes: Sequence[ast.AST], builder: Builder, kinds: Kinds) -> 
         plain[name] = plain.get(name, True) and is_plain
         again[name] = again.get(name, True) and (is_plain or kinds.never_iterator(node))
     return frozenset(n for n, yes in plain.items() if yes), frozenset(n for n, yes in again.items() if yes)
+
+
+def _used_up(nodes: Sequence[ast.AST], kinds: Kinds) -> frozenset[Loc]:
+    """The names of iterators that are looked at more than once: what they still give hangs on who was there before."""
+    found: dict[str, int] = {}
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if any(isinstance(v, Box) and v.kind == "iterator" for v in kinds.values_of(node)):
+                found[node.id] = found.get(node.id, 0) + 1
+    return frozenset(("name", name) for name, count in found.items() if count > 1)
 
 
 def _captured(function: Function, nodes: Sequence[ast.AST]) -> frozenset[str]:
@@ -269,6 +280,20 @@ def _call_nodes(shadow: Shadow, pixels: Pixels) -> tuple[list[CallNode], list[He
         image, key = nothing if looked_at is None else pixels.of(looked_at, shadow.function)
         nodes.append(CallNode(step.site, tuple(sorted(waits)), loops, guarded, image, key, said=said))
     return nodes, helpers
+
+
+def _started_nodes(lowered: Lowered, pixels: Pixels) -> list[CallNode]:
+    """The calls that the author starts: nothing is known of what they wait for."""
+    inside = {
+        node: function for function, _ in _functions(lowered.tree) for node in walk(function)
+        if isinstance(node, ast.Call) and node in lowered.started
+    }  # fmt: skip  # of functions inside each other, the inner one comes last
+    nodes = []
+    for call, site in lowered.started.items():
+        looked_at = _image_of(site, call)
+        image, key = ("none", "") if looked_at is None else pixels.of(looked_at, inside.get(call, lowered.tree))
+        nodes.append(CallNode(site, (), (), False, image, key, said=_said_site(call)))  # type: ignore[arg-type]
+    return nodes
 
 
 def _around(step: Node, function: str) -> tuple[tuple[str, ...], bool]:

@@ -41,9 +41,9 @@ class Planner:
 
     def __init__(
         self, root: Block, parameters: frozenset[str], locations: Callable[[Loc], set[Loc]],
-        changing: frozenset[Loc] | None = None,
+        changing: frozenset[Loc] | None = None, used_up: frozenset[Loc] = frozenset(),
     ) -> None:  # fmt: skip
-        """`changing`: what others may change after an exception that the program catches; None: it catches none."""
+        """`changing`: what others may change after an exception that is caught; None: none is.  `used_up`: iterators."""
         self.root, self._locations, self.changing = root, locations, changing
         self.order = list(root.walk())
         self.asks = _bits(n for n in self.order if isinstance(n, Ask))
@@ -51,6 +51,7 @@ class Planner:
         self._opaque = _bits(n for n in self.order if _is_opaque(n))
         self._fronts: dict[Block, list[tuple[int, ast.stmt]]] = {}
         self._not_taken = 0
+        self._used_up = _bits(n for n in self.order if n.reads & used_up)
         self._first_bound: dict[str, int] = dict.fromkeys(parameters, -1)
         for node in self.order:
             for kind, name in node.writes:
@@ -120,8 +121,7 @@ class Planner:
                 followed |= 1 << source.index
                 if not steps >> source.index & 1:
                     return False
-                if not (isinstance(source, Bind) and _makes(source)):
-                    pending.append(source)
+                pending.append(source)  # what makes a list may only put the thing into it
             if any(r not in bound and r[0] in ("name", "attr") and self._may_be(r, {loc}) for r in reader.reads):
                 return False
         return True
@@ -378,9 +378,9 @@ class Planner:
     def _made(self, place: tuple[Block, int, ast.stmt], bits: int, carried: int, ask: Ask, floor: int) -> Start | None:
         block, index, before = place
         here = bits & ~((1 << index) - 1)
-        if self.is_lent(ask, here):
-            return None
         own = 1 << ask.index
+        if self.is_lent(ask, here) or (here | own) & self._used_up:
+            return None
         keep = here if carried & own else here & ~own
         start = Start(ask, block, before, index, keep, here & self.asks & ~own, carried, _comes_once(block))
         return None if self._is_risky(start) else self._with_makers(start, floor)

@@ -15,7 +15,8 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..walking import Tree, copied, walk
+from ..walking import copied, walk
+from .copies import Copy, asks_in, names_bound, names_read, nodes_in, renamed_in
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node, Pinned
 from .purity import Purity
 
@@ -26,6 +27,8 @@ _FILLED: dict[tuple[type[ast.cmpop], int], bool] = {
     (ast.Eq, 0): False, (ast.Lt, 1): False, (ast.LtE, 0): False,
 }  # fmt: skip
 """What comparing a length says: that there is something, or nothing."""
+_BUILTINS = _ORDERS | {"zip", "len", "iter", "set", "dict"}
+"""What this takes to mean what Python means by it."""
 _FAR = 8
 """names that are followed one to the next"""
 
@@ -48,8 +51,10 @@ class Fusion:
 
     def fuse(self, root: Block) -> None:
         """Change a shadow that has not been numbered yet."""
+        if any(self.purity.is_own(name) for name in _BUILTINS):
+            return
         for node in root.walk():
-            for name in _names_bound(node):
+            for name in names_bound(node):
                 self._bound.setdefault(name, []).append(node)
         self._block(root)
 
@@ -63,13 +68,13 @@ class Fusion:
 
     def _loop(self, block: Block, loop: Loop) -> None:
         """Find where the elements of what a loop walks come from, and put its calls there."""
-        if loop.orelse.nodes or not _asks_in([loop]):
+        if loop.orelse.nodes or not asks_in([loop]):
             return
         way = _Way(loop, block, block.nodes.index(loop))
         self._followed = set()
         match loop.iter, loop.target:
             case ast.Call(func=ast.Name(id="zip"), args=lists, keywords=[]), ast.Tuple(elts=parts):
-                if lists and len(lists) == len(parts):
+                if lists and len(lists) == len(parts) and not any(isinstance(p, ast.Starred) for p in [*parts, *lists]):
                     self._zipped(way, parts, lists)
             case _:
                 self._follow(way, *_element(loop.target, loop.iter))
@@ -95,7 +100,7 @@ class Fusion:
                 self._into_maker(way, target, source.id, at)
                 return
             given = _in_some_order(made)
-            if given is not None and _asks_in(way.block.nodes[: way.place]):
+            if given is not None and asks_in(way.block.nodes[: way.place]):
                 # What gives the elements of another list: these are known before, and so are its calls.
                 fused = self._over(way, target, given, at)
                 if fused is None:
@@ -121,7 +126,7 @@ class Fusion:
         return any(
             isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "sort"
             and isinstance(call.func.value, ast.Name) and call.func.value.id in self._followed
-            for node in _nodes(nodes) if isinstance(node, Bind) for call in walk(node.stmt)
+            for node in nodes_in(nodes) if isinstance(node, Bind) for call in walk(node.stmt)
         )  # fmt: skip
 
     # A list that another loop fills
@@ -140,9 +145,13 @@ class Fusion:
         appends = [self._only_append(name, way.block.nodes[: way.place]) for name in names]
         filled = [append for append in appends if append is not None]
         filling = self._filling(filled[0], way) if filled else None
-        if filling is None or any(isinstance(node, Exit) for node in _nodes([filling])):
+        if filling is None or any(isinstance(node, Exit) for node in nodes_in([filling])):
             return
-        walked = self._origin(filling.iter, way)
+        if not all(
+            self._is_empty_at(name, filling, way) for name, append in zip(names, appends, strict=True) if append
+        ):
+            return
+        walked = self._origin(filling.iter, way) if self._is_list(filling.iter, way) else ""
         elements: list[tuple[ast.expr, ast.expr | None]] = []
         for target, name, append in zip(targets, names, appends, strict=True):
             if append is not None and append.block is filled[0].block:
@@ -151,7 +160,18 @@ class Fusion:
                 elements.append((target, filling.target))
             else:
                 return
-        self._graft(way, filling, filled, elements)
+        if self._are_kept(filling, filled, [element for _, element in elements]):
+            self._graft(way, filling, filled, elements)
+
+    def _are_kept(self, filling: Loop, appends: list[Bind], elements: list[ast.expr | None]) -> bool:
+        """Whether what stands for the elements still means the same at the last `append`."""
+        nodes = appends[0].block.nodes
+        places = [nodes.index(append) for append in appends]
+        on_the_way = nodes[min(places) : max(places)]
+        if any(element is filling.target for element in elements):
+            on_the_way = filling.body.nodes
+        bound = {name for node in nodes_in(on_the_way) for name in names_bound(node)}
+        return not any(isinstance(n, ast.Name) and n.id in bound for e in elements if e is not None for n in walk(e))
 
     def _origin(self, each: ast.expr, way: _Way) -> str:
         """The first name of a list, which others mean too; empty if that cannot be told."""
@@ -167,20 +187,38 @@ class Fusion:
             each = maker.stmt.value
         return ""
 
+    def _is_empty_at(self, name: str, filling: Loop, way: _Way) -> bool:
+        """Whether nothing comes near a list from where it is made empty until it is filled."""
+        nodes = way.block.nodes
+        made_at = nodes.index(self._bound[name][0])
+        return not any(
+            (isinstance(node, Pinned) and node.is_barrier) or name in names_read(node)
+            for node in nodes_in(nodes[made_at : nodes.index(filling)])
+        )
+
+    def _is_list(self, walked: ast.expr, way: _Way) -> bool:
+        """Whether it can be walked twice: a model gave it, or it was made as a list."""
+        match self._only_binding(self._origin(walked, way), way):
+            case Ask(site=site):
+                return site is not None and site.form != "helper"
+            case Bind(stmt=ast.Assign(value=ast.List())):
+                return True
+        return False
+
     def _only_append(self, name: str, nodes: list[Node]) -> Bind | None:
         """The one step that puts something into a list that is made empty."""
         makers = self._bound.get(name, [])
         match makers:
             case [Bind(stmt=ast.Assign(value=ast.List(elts=[])))] if makers[0] in nodes:
-                found = [node for node in _nodes(nodes) if _appended(node, name) is not None]
+                found = [node for node in nodes_in(nodes) if _appended(node, name) is not None]
                 return found[0] if len(found) == 1 and isinstance(found[0], Bind) else None
         return None
 
     def _filling(self, append: Node, way: _Way) -> Loop | None:
         """The loop of the block in which a list is filled."""
         for node in way.block.nodes[: way.place]:
-            if isinstance(node, Loop) and append in _nodes([node]):
-                return node if _asks_in([node]) else None
+            if isinstance(node, Loop) and append in nodes_in([node]):
+                return node if asks_in([node]) else None
         return None
 
     def _graft(
@@ -199,7 +237,7 @@ class Fusion:
                 names[target.id] = element.id
                 continue
             names |= self._new_names(target)
-            stmt = ast.Assign([_renamed(target, names)], _as_read(element))
+            stmt = ast.Assign([renamed_in(target, names)], _as_read(element))
             binds.append(Bind(append.anchor, home, stmt=ast.copy_location(stmt, append.anchor)))
         grafted = self._calls_of(way.loop, between, names, append.anchor, home, self._known_before(append, filling))
         if grafted:
@@ -230,7 +268,7 @@ class Fusion:
         if not self._goes_through(between, None, []):
             return None
         names = self._new_names(target)
-        made = Loop(block.nodes[at].anchor, block, target=_renamed(target, names), iter=copied(given))
+        made = Loop(block.nodes[at].anchor, block, target=renamed_in(target, names), iter=copied(given))
         made.body = Block(made, None)
         made.body.nodes = self._calls_of(way.loop, between, names, made.anchor, made.body, {})
         if not made.body.nodes:
@@ -242,14 +280,14 @@ class Fusion:
 
     def _drop(self, loop: Loop) -> None:
         """A loop that was put there to be started goes when all of it has moved on."""
-        if loop in self._inserted and all(ask.twin is not None for ask in _asks_in([loop])):
+        if loop in self._inserted and all(ask.twin is not None for ask in asks_in([loop])):
             loop.block.nodes.remove(loop)
 
     # What may stand between
 
     def _goes_through(self, nodes: list[Node], filling: Loop | None, appends: Sequence[Node]) -> bool:
         """Whether nothing on the way from the first loop to the second one leaves, or changes what lists hold."""
-        inside = set(_nodes([filling])) if filling is not None else set()
+        inside = set(nodes_in([filling])) if filling is not None else set()
         for node in [*inside, *self._passed([node for node in nodes if node is not filling])]:
             match node:
                 case Exit(loop=around):
@@ -277,7 +315,7 @@ class Fusion:
                 if not all(isinstance(n.ctx, ast.Load) or self._is_collected(n) for n in stored):
                     return False
             case ast.AugAssign(target=target):
-                if not (isinstance(target, ast.Name) and self.is_found(target)):
+                if not (isinstance(target, ast.Name) and all(map(_counts, self._bound[target.id]))):
                     return False
             case ast.Expr():
                 pass
@@ -298,7 +336,9 @@ class Fusion:
         for each in changed:
             if each is receiver:
                 in_place = call.func.attr in ("sort", "reverse")  # type: ignore[attr-defined]
-                if not (in_place and isinstance(each, ast.Name)) and not self._is_collected(call.func):
+                # Of a list that a model gave, questions may look at the order.
+                is_own = isinstance(each, ast.Name) and not self.is_found(each)
+                if not (in_place and is_own) and not self._is_collected(call.func):
                     return False
             elif not isinstance(each, ast.Name) or not all(map(_makes_iterator, self._bound.get(each.id, [None]))):
                 return False
@@ -338,10 +378,10 @@ class Fusion:
         if not all(n.id in self._ours or self.is_found(n) for n in held):
             return []
         self._ours.update(name for name in names.values() if name not in self._bound)
-        bound = {name for node in _nodes(between) for name in _names_bound(node)}
-        copy = _Copy(self, bound, dict(names), anchor, known)
+        bound = {name for node in nodes_in(between) for name in names_bound(node)}
+        copy = Copy(self, bound, dict(names), anchor, known)
         made = copy.block(loop.body, home)
-        while made and not _asks_in([made[-1]]):
+        while made and not asks_in([made[-1]]):
             made.pop()
         return made
 
@@ -377,98 +417,12 @@ class _Way:
         return [*self.block.nodes[at : self.place], *(self.inner or [self.loop])]
 
 
-class _Copy:
-    """Copies the calls of a loop's body, with names of their own."""
-
-    def __init__(
-        self, fusion: Fusion, unstable: set[str], names: dict[str, str], anchor: ast.stmt, known: Mapping[str, Ask]
-    ) -> None:
-        """`unstable`: names that are bound on the way, so that they hold something else where the copy stands."""
-        self._fusion, self._unstable, self._names, self._anchor = fusion, unstable, names, anchor
-        self._known = known
-        self._made: set[str] = set()
-
-    def block(self, block: Block, home: Block) -> list[Node]:
-        """The copy of a block, as far as it can be computed; names that it cannot are lost from there on."""
-        made: list[Node] = []
-        for node in block.nodes:
-            if self._is_asked_already(node):
-                continue
-            found = self._node(node, home)
-            if found is None:
-                for name in {name for inner in _nodes([node]) for name in _names_bound(inner)}:
-                    self._names.pop(name, None)
-            else:
-                made.append(found)
-        return made
-
-    def _is_asked_already(self, node: Node) -> bool:
-        """Whether it is a call that was made before the element came into the list: its answer is there."""
-        if not isinstance(node, Ask) or not self._is_known(node.call):
-            return False
-        before = self._known.get(ast.dump(_renamed(node.call, self._names)))
-        if before is None:
-            return False
-        node.twin = before
-        self._names[node.target] = before.target
-        return True
-
-    def _node(self, node: Node, home: Block) -> Node | None:
-        match node:
-            case Ask(call=call) if self._is_known(call):
-                copy = Ask(
-                    self._anchor, home, target=self._fusion.temp(), call=_renamed(call, self._names), site=node.site,
-                    common=True,
-                )  # fmt: skip
-                node.twin = copy
-                self._names[node.target] = copy.target
-                return copy
-            case Bind(stmt=ast.Assign(targets=[ast.Name(id=name)], value=value)) if self._is_known(value):
-                if not self._fusion.is_pure(value):
-                    return None
-                value = _renamed(value, self._names)
-                if self._names.get(name) not in self._made:  # else a variable of the first loop
-                    self._names[name] = self._fusion.temp()
-                    self._made.add(self._names[name])
-                target = self._names[name]
-                stmt = ast.Assign([ast.Name(target, ast.Store())], value)
-                return Bind(self._anchor, home, stmt=ast.copy_location(stmt, self._anchor))
-            case Branch(test=test) if self._is_known(test):
-                return self._branch(node, home)
-        return None
-
-    def _branch(self, node: Branch, home: Block) -> Branch | None:
-        made = Branch(self._anchor, home, test=_renamed(node.test, self._names))
-        before = dict(self._names)
-        made.body = Block(made, None)
-        made.orelse = Block(made, None)
-        # What one arm binds keeps its name in the other one, and behind both.
-        made.body.nodes = self.block(node.body, made.body)
-        after = self._names
-        self._names = before | {name: new for name, new in after.items() if name not in before}
-        made.orelse.nodes = self.block(node.orelse, made.orelse)
-        lost = {n for n, new in before.items() if new != after.get(n) or new != self._names.get(n)}
-        bound = {name for arm in (node.body, node.orelse) for n in _nodes(arm.nodes) for name in _names_bound(n)}
-        kept = {name for name in bound if name in before or _is_bound_in(name, node.body, node.orelse)}
-        self._names = {n: new for n, new in self._names.items() if n not in lost and (n not in bound or n in kept)}
-        return made
-
-    def _is_known(self, expr: ast.expr) -> bool:
-        """Whether all that it looks at is known where the copy stands, and stays as it is on the way."""
-        called = {id(node.func) for node in walk(expr) if isinstance(node, ast.Call)}
-        own = {
-            n.id for node in walk(expr) if isinstance(node, (ast.comprehension, ast.NamedExpr, ast.Lambda))
-            for n in walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
-        }  # fmt: skip
-        for node in walk(expr):
-            if isinstance(node, (ast.Lambda, ast.NamedExpr, ast.Await)) or own:
-                return False
-            if isinstance(node, ast.Name) and node.id not in self._names:
-                if node.id in self._unstable:
-                    return False
-                if id(node) not in called and not self._fusion.is_found(node):
-                    return False
-        return True
+def _counts(node: Node) -> bool:
+    """Whether a name that is bound like that holds no object that anybody else has too."""
+    match node:
+        case Bind(stmt=ast.AugAssign() | ast.Assign(targets=[ast.Name()], value=ast.Constant())):
+            return True
+    return False
 
 
 def _makes_iterator(node: Node | None) -> bool:
@@ -484,7 +438,7 @@ def _element(target: ast.expr, walked: ast.expr) -> tuple[ast.expr | None, ast.e
         case ast.Name(), _:
             return target, walked
         case ast.Call(func=ast.Name(id="enumerate"), args=[inner], keywords=[]), ast.Tuple(elts=[_, element]):
-            return element, inner
+            return (None if isinstance(element, ast.Starred) else element), inner
         case ast.Call(func=ast.Name(id=name), args=[inner]), _ if name in _ORDERS - {"enumerate"}:
             return target, inner
     return None, walked
@@ -528,20 +482,8 @@ def _appended(node: Node, name: str) -> ast.expr | None:
         case Bind(stmt=ast.Expr(value=call) | ast.Assign(value=call)) if isinstance(call, ast.Call):
             match call:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id=holder), attr="append"), args=[value], keywords=[]):
-                    return value if holder == name else None
+                    return value if holder == name and not isinstance(value, ast.Starred) else None
     return None
-
-
-def _nodes(nodes: list[Node]) -> Iterator[Node]:
-    """These steps and all in them."""
-    for node in nodes:
-        yield node
-        for block in node.blocks:
-            yield from _nodes(block.nodes)
-
-
-def _asks_in(nodes: list[Node]) -> list[Ask]:
-    return [node for node in _nodes(nodes) if isinstance(node, Ask)]
 
 
 def _as_read(expr: ast.expr) -> ast.expr:
@@ -550,31 +492,4 @@ def _as_read(expr: ast.expr) -> ast.expr:
     for node in walk(made):
         if isinstance(node, (ast.Name, ast.Tuple, ast.List)):
             node.ctx = ast.Load()
-    return made
-
-
-def _names_bound(node: Node) -> set[str]:
-    """The names that a step binds; a list that is added to with `+=` counts as bound."""
-    match node:
-        case Ask(target=target):
-            return {target}
-        case Bind(stmt=statement):
-            return {n.id for n in walk(statement) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-        case Loop(target=target):
-            return {n.id for n in walk(target) if isinstance(n, ast.Name)}
-        case Pinned():
-            return {name for kind, name in node.writes if kind == "name"}
-    return set()
-
-
-def _is_bound_in(name: str, *arms: Block) -> bool:
-    """Whether each arm binds a name in its own row."""
-    return all(any(name in _names_bound(node) for node in arm.nodes) for arm in arms)
-
-
-def _renamed(expr: Tree, names: dict[str, str]) -> Tree:
-    made = copied(expr)
-    for node in walk(made):
-        if isinstance(node, ast.Name) and node.id in names:
-            node.id = names[node.id]
     return made

@@ -18,6 +18,8 @@ PATCH_FIELDS: Loc = ("attr", "*")
 """what methods and functions of the prelude look at"""
 _SAME_CONTENT = frozenset({"sorted", "list", "reversed", "tuple", "set", "copy", "values", "keys", "filter",
                            "frozenset", "iter", "union"})  # fmt: skip
+_LATE = frozenset({"iter", "zip", "enumerate", "reversed", "map", "filter", "values", "keys", "items"})
+"""What gives something that looks at what it was given when it is walked."""
 _GIVES_PARTS = frozenset({"get", "pop", "setdefault", "next", "max", "min", "sum"})
 """What may give something inside of the first thing that it is given, or one of the others itself."""
 
@@ -25,6 +27,18 @@ _GIVES_PARTS = frozenset({"get", "pop", "setdefault", "next", "max", "min", "sum
 def _age(kind: str) -> tuple[bool, bool, int, str]:
     """The oldest class first: the shared one, those of names, then those that were made, in order."""
     return kind != SHARED, kind.startswith("o"), len(kind), kind
+
+
+def _looks_later(value: ast.expr) -> bool:
+    """Whether a value looks at what it was made of when it is walked."""
+    match value:
+        case ast.IfExp(body=body, orelse=orelse):
+            return _looks_later(body) or _looks_later(orelse)
+        case ast.BoolOp(values=values):
+            return any(map(_looks_later, values))
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in _LATE
+    return isinstance(value, ast.GeneratorExp)
 
 
 class Objects:
@@ -94,8 +108,11 @@ class Objects:
         match expr:
             case ast.Name(id=name):
                 return self.of_name(name)
-            case ast.Starred(value=value):
-                return self.of(value)
+            case ast.Starred(value=value):  # each of the things that stand in its place
+                inner = self.of(value)
+                return None if inner is None else self.content(inner)
+            case ast.Lambda(body=body):  # what calling it gives
+                return self.of(body)
             case ast.Attribute(value=value, attr=name):
                 self._attributes.add(name)
                 inner = self.of(value)  # None: a patch, to which the program has given an attribute
@@ -108,7 +125,7 @@ class Objects:
             case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
                 return self._holding(elements)
             case ast.Dict(keys=keys, values=values):
-                return self._holding([*(k for k in keys if k is not None), *values])
+                return self._holding([*(k or ast.Starred(v) for k, v in zip(keys, values, strict=True)), *values])
             case ast.IfExp(body=body, orelse=orelse):
                 return self._either([body, orelse])
             case ast.BoolOp(values=values):
@@ -158,7 +175,6 @@ class Objects:
             if kind is None:
                 continue
             if isinstance(value, ast.Starred):  # any number of them: it may be the only one
-                kind = self.content(kind)
                 self.join(result, self.content(kind))
             elif holds_parts and place == 0:
                 kind = self.content(kind)
@@ -185,7 +201,7 @@ class Objects:
         for element in elements:
             kind = self.of(element)
             if kind is not None:
-                self.join(self.content(made), self.content(kind) if isinstance(element, ast.Starred) else kind)
+                self.join(self.content(made), kind)
         return made
 
     def _either(self, values: list[ast.expr]) -> str | None:
@@ -206,8 +222,14 @@ class Objects:
     def bind(self, target: ast.expr, value: ast.expr, *, element: bool = False) -> None:
         """`target = value`, or `for target in value`."""
         kind = self.of(value)
-        if kind is not None:
-            self._bind_kind(target, self.content(kind) if element else kind)
+        if kind is None:
+            return
+        if element:
+            kind = self.content(kind)
+        elif _looks_later(value):  # at all that stands in it: a change of that is seen when it is walked
+            for name in [n for n in walk(value) if isinstance(n, ast.Name) and not self._is_plain(n)]:
+                self.join(self.content(kind), self.of_name(name.id))
+        self._bind_kind(target, kind)
 
     def _bind_kind(self, target: ast.expr, kind: str) -> None:
         match target:

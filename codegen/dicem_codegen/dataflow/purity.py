@@ -253,6 +253,13 @@ class Purity:
                 return self._effect_of_method(call.func, call)
         return "unknown"
 
+    def is_own(self, name: str) -> bool:
+        """Whether the program itself gives a name its meaning, somewhere that this function sees."""
+        facts = self.facts
+        return name in self.local or any(
+            name in own for own in (facts.functions, facts.imports, facts.variables, facts.constants)
+        )
+
     def changed_by(self, call: ast.Call) -> list[ast.expr]:
         """What a call that "mutates" changes in place."""
         keys = _keys_taken(call)

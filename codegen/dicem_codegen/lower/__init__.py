@@ -15,11 +15,14 @@ from typing import Literal
 from dicem_shared.functions import Registry
 
 from ..types import Lowered, Parsed
+from ..walking import walk
 from .awaits import Awaits
-from .build import Words
+from .build import Words, place_all
 from .classes import lower_classes
 from .colour import Colours, colour
+from .dispatch import dispatch
 from .eager import Eager
+from .exceptions import Exceptions
 from .expand import expand
 from .gaps import Gaps
 from .kept import Kept
@@ -33,7 +36,6 @@ from .scopes import DEFINITIONS, own_nodes
 from .script import wrap
 from .statements import Statements
 from .unfold import Unfolding
-from .walking import walk
 from .words import ENTRIES
 
 __all__ = ["REFUSED", "Kinds", "expand", "infer", "lower", "refused_text"]
@@ -46,20 +48,25 @@ def lower(parsed: Parsed, functions: Registry) -> Lowered:
     """
     tree = ast.parse(parsed.source)
     refuse = Refusals(parsed)
-    rename_clashes(tree)
-    lower_classes(tree, refuse)
+    scopes = lower_classes(tree, rename_clashes(tree), refuse)
     entry, form = entry_of(tree)
     words = Words(tree)
+    kinds = infer(tree, entry=entry, form=form, scopes=scopes)
     if _acts(tree):
-        entry = wrap(tree, entry, colour(tree, infer(tree, entry=entry, form=form)), words)
-    colours = colour(tree, infer(tree, entry=entry, form=form))
+        entry = wrap(tree, entry, colour(tree, kinds), words)
+        kinds = infer(tree, entry=entry, form=form)
+    colours = colour(tree, kinds)
     if _unfold(tree, colours, words, refuse):
+        place_all(tree)
+        colours = colour(tree, infer(tree, entry=entry, form=form))
+    if dispatch(tree, colours, entry if form == "function" else ""):
         colours = colour(tree, infer(tree, entry=entry, form=form))
     awaits = Awaits(colours, functions, words, parsed)
-    awaits.visit(tree)
+    awaits.run(tree)
     tree.body[_after_docstring(tree) : _after_docstring(tree)] = words.preamble()
-    ast.fix_missing_locations(tree)
-    return Lowered(parsed, tree, awaits.sites(), entry, form, awaits.notes())
+    place_all(tree)
+    sites, started = awaits.sites()
+    return Lowered(parsed, tree, sites, entry, form, awaits.notes(), started)
 
 
 def _acts(tree: ast.Module) -> bool:
@@ -77,6 +84,7 @@ def _unfold(tree: ast.Module, colours: Colours, words: Words, refuse: Refusals) 
     unfolding.planners = [
         statements,
         Gaps(unfolding, refuse),
+        Exceptions(unfolding, refuse),
         Keys(unfolding, refuse, callbacks),
         Kept(unfolding, refuse, lazy),
         lazy,

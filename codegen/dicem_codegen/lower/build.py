@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from ..walking import children, walk
 from .scopes import Fresh
-from .walking import walk
 
 Node = TypeVar("Node", bound=ast.AST)
 
@@ -37,12 +37,54 @@ async def {name}(job):
     except {Exception} as error:
         return error
 """,
+    "attempts": """
+def {name}(jobs):
+    async def attempt(job):
+        try:
+            return (True, await job)
+        except {Exception} as error:
+            return (False, error)
+
+    return [attempt(job) for job in jobs]
+""",
+    "in_order": """
+def {name}(ended):
+    for good, value in ended:
+        if not good:
+            raise value
+    return [value for _, value in ended]
+""",
     "next": """
 def {name}(iterator):
     try:
         return {next}(iterator)
     except {StopIteration}:
         raise {RuntimeError}('generator raised StopIteration')
+""",
+    "kept": """
+{name} = []
+""",
+    "exception": """
+def {name}(kind, *given):
+    if {len}(given) == 1 and {isinstance}(given[0], {str}):
+        return kind(given[0])
+    made = kind({str}(given[0] if {len}(given) == 1 else given)) if given else kind()
+    {kept}.append((made, given))
+    return made
+""",
+    "given": """
+def {name}(error):
+    for made, given in {kept}:
+        if made is error:
+            return given
+    return error.args
+""",
+    "shown": """
+def {name}(error):
+    for made, given in {kept}:
+        if made is error:
+            return f'{{{type}(error).__name__}}({{", ".join([{repr}(value) for value in given])}})'
+    return {repr}(error)
 """,
     "unseen": """
 def {name}(*values, sep=' ', end='\\n', flush=False):
@@ -126,14 +168,30 @@ def {name}(holder, key):
 """,
 }
 """functions that a lowered program brings along, by name"""
+_SHARED = "kept"
+"""what several helpers need"""
+
+
+_PLACE: Final = ("lineno", "col_offset", "end_lineno", "end_col_offset")
 
 
 def located(node: Node, like: ast.AST) -> Node:
-    """`node`, standing where `like` stands, with all of its parts that stand nowhere yet."""
-    for part in walk(node):
-        if "lineno" in part._attributes and not hasattr(part, "lineno"):
-            ast.copy_location(part, like)
+    """`node`, standing where `like` stands, with all in it that stands nowhere; what has a place is not looked into."""
+    place = {name: getattr(like, name) for name in _PLACE if hasattr(like, name)}
+    stack: list[ast.AST] = [node]
+    while stack:
+        part = stack.pop()
+        if "lineno" not in part.__dict__:
+            if part._attributes:
+                part.__dict__.update(place)
+            stack += children(part)
     return node
+
+
+def place_all(tree: ast.Module) -> None:
+    """Give each node a place that has none yet."""
+    if any("lineno" not in node.__dict__ and node._attributes for node in walk(tree)):
+        ast.fix_missing_locations(tree)
 
 
 def name_of(name: str, like: ast.AST | None = None) -> ast.Name:
@@ -186,7 +244,9 @@ class Words:
 
     def preamble(self) -> list[ast.stmt]:
         """What must stand at the top of the program."""
-        text = [HELPERS[key].format_map(_Spelling(self, name)) for key, name in self._helpers.items()]
+        text = [HELPERS[key].format_map(_Spelling(self, name)) for key, name in list(self._helpers.items())]
+        if _SHARED in self._helpers:
+            text.insert(0, HELPERS[_SHARED].format(name=self._helpers[_SHARED]))
         aliases = [
             f"import {word} as {alias}" if word in ("asyncio", "hermod") else f"{alias} = {word}"
             for word, alias in self._aliases.items()
@@ -203,13 +263,15 @@ class _Spelling(dict[str, str]):
         self._words = words
 
     def __missing__(self, word: str) -> str:
-        return self._words.name(word).id
+        return self._words.helper(word) if word == _SHARED else self._words.name(word).id
 
 
 def shadowing(tree: ast.Module) -> set[str]:
     """The names that the program itself binds somewhere."""
     bound = set()
     for node in walk(tree):
+        if node.__class__ in (ast.Constant, ast.Attribute, ast.Call):
+            continue
         match node:
             case ast.Name(ctx=ast.Store() | ast.Del()):
                 bound.add(node.id)

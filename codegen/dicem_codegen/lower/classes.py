@@ -12,10 +12,10 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from ..walking import walk
 from .build import located
 from .refused import Refusals
 from .scopes import Scope, Scopes, scopes_of
-from .walking import walk
 from .words import METHODS, PATCH_NUMBERS
 
 NO_SPECIAL: Final = frozenset(
@@ -31,15 +31,14 @@ _KINDS: Final = ("property", "staticmethod", "classmethod")
 _OF_THE_PRELUDE: Final = PATCH_NUMBERS | METHODS.keys() | {"crop", "image", "handle", "overlaps_with", "frames"}
 
 
-def lower_classes(tree: ast.Module, refuse: Refusals) -> None:
-    """Rewrite or refuse the classes of a module.
+def lower_classes(tree: ast.Module, scopes: Scopes, refuse: Refusals) -> Scopes:
+    """Rewrite or refuse the classes of a module; its scopes after that.
 
     :raises CompileError: one of them cannot be said
     """
-    classes = [node for node in walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in scopes.inside if isinstance(node, ast.ClassDef)]
     if not classes:
-        return
-    scopes = scopes_of(tree)
+        return scopes
     special: dict[str, tuple[str, ast.ClassDef]] = {}
     for node in classes:
         _check_bases(node, scopes.of[node], refuse)
@@ -52,6 +51,7 @@ def lower_classes(tree: ast.Module, refuse: Refusals) -> None:
     if special:
         _check_names(tree, special, refuse)
         _rewrite(tree, special, scopes, refuse)
+    return scopes_of(tree)
 
 
 def _check_bases(node: ast.ClassDef, scope: Scope, refuse: Refusals) -> None:

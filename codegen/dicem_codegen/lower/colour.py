@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..walking import children, walk
 from .kinds import Kinds
 from .scopes import FUNCTIONS, own_nodes
 from .values import UNKNOWN, Bound, Class, Func, Instance, Method, Value, named
-from .walking import children, walk
 from .words import CLASSES, METHODS, Remote
 from .words import FUNCTIONS as REMOTE_FUNCTIONS
 
@@ -108,18 +108,46 @@ def called_functions(callees: set[Value], kinds: Kinds) -> Iterator[Func]:
 def colour(tree: ast.Module, kinds: Kinds) -> Colours:
     """Decide for every function and every call of a module."""
     found = Colours(kinds)
-    for node in walk(tree):
-        for child in children(node):
-            found.parents[child] = node
-    calls = {func: [n for n in own_nodes(func.node) if isinstance(n, ast.Call)] for func in kinds.functions.values()}
+    nodes = [tree, *_with_parents(tree, found.parents)]
+    calls: dict[Func, list[ast.Call]] = {func: [] for func in kinds.functions.values()}
+    for node in nodes:
+        if node.__class__ is ast.Call:
+            runner = kinds.functions.get(_running(node, found.parents))
+            if runner is not None:
+                calls[runner].append(node)
     runs = {
         func: {g for c in own for g in called_functions(kinds.callees.get(c, set()), kinds)}
         for func, own in calls.items()
     }
     _find_those_that_call(found, calls, runs)
-    _find_those_that_stay(found, tree, runs)
+    _find_those_that_stay(found, nodes, runs)
     found.becomes_async = {func for func in found.makes_calls if func not in found.stays_sync and not func.is_async}
     return found
+
+
+def _with_parents(tree: ast.AST, parents: dict[ast.AST, ast.AST]) -> list[ast.AST]:
+    """All nodes in a tree but itself; `parents` is told in which each stands."""
+    found: list[ast.AST] = []
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        inner = children(node)
+        for child in inner:
+            parents[child] = node
+        found += inner
+        stack += inner
+    return found
+
+
+def _running(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> ast.AST:
+    """The function, or the module, whose body evaluates a node: defaults and decorators belong to the one outside."""
+    inner, outer = node, parents[node]
+    while not isinstance(outer, ast.Module):
+        if isinstance(outer, FUNCTIONS) and not isinstance(inner, ast.arguments):
+            if isinstance(outer, ast.Lambda) or inner not in outer.decorator_list:
+                return outer
+        inner, outer = outer, parents[outer]
+    return outer
 
 
 def _find_those_that_call(found: Colours, calls: dict[Func, list[ast.Call]], runs: dict[Func, set[Func]]) -> None:
@@ -136,8 +164,9 @@ def _find_those_that_call(found: Colours, calls: dict[Func, list[ast.Call]], run
             stack.extend(callers.get(func, ()))
 
 
-def _find_those_that_stay(found: Colours, tree: ast.Module, runs: dict[Func, set[Func]]) -> None:
+def _find_those_that_stay(found: Colours, nodes: list[ast.AST], runs: dict[Func, set[Func]]) -> None:
     stack: list[tuple[Func, str]] = []
+    beside = _running_beside(found)
     for func in found.kinds.functions.values():
         defined = func.node
         if isinstance(defined, ast.Lambda):
@@ -146,9 +175,9 @@ def _find_those_that_stay(found: Colours, tree: ast.Module, runs: dict[Func, set
             stack.append((func, f"the special method {defined.name}"))
         elif func.escaped:
             stack.append((func, "it is called from where this compiler does not see"))
-        elif func.is_async and _runs_beside(func, found):
+        elif func in beside:
             stack.append((func, "it runs beside other code of the program"))
-    for node in walk(tree):
+    for node in nodes:
         if isinstance(node, ast.GeneratorExp):
             first = set(map(id, walk(node.generators[0].iter)))  # evaluated where it stands
             inside = [n for n in own_nodes(node) if isinstance(n, ast.Call) and id(n) not in first]
@@ -164,12 +193,14 @@ def _find_those_that_stay(found: Colours, tree: ast.Module, runs: dict[Func, set
             stack.extend((called, why) for called in runs.get(func, ()))
 
 
-def _runs_beside(func: Func, found: Colours) -> bool:
-    """Whether some call of an `async def` is not awaited where it stands."""
-    for call, callees in found.kinds.callees.items():
-        if any(function_of(value) is func for value in callees) and not _is_awaited(call, found):
-            return True
-    return False
+def _running_beside(found: Colours) -> set[Func]:
+    """The functions of which some call is not awaited where it stands."""
+    return {
+        func
+        for call, callees in found.kinds.callees.items()
+        for value in callees
+        if (func := function_of(value)) is not None and func.is_async and not _is_awaited(call, found)
+    }
 
 
 def _is_awaited(call: ast.Call, found: Colours) -> bool:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from ..walking import walk
 from .build import located, name_of
 from .scopes import COMPREHENSIONS, Scope
 from .unfold import Place, Replacement, Unfolding
 from .values import Bound, Box, Value, named
-from .walking import walk
 
 EAGER: Final = frozenset({"enumerate", "zip", "map", "filter", "reversed"})
 _TAKES_ALL: Final = frozenset(
@@ -29,6 +29,8 @@ _CHANGES: Final = frozenset(
 class Eager:
     """The planner for builtins that give iterators."""
 
+    statements: frozenset[type[ast.stmt]] = frozenset()
+
     def __init__(self, unfolding: Unfolding) -> None:
         self._unfolding = unfolding
         self._kinds, self._words = unfolding.kinds, unfolding.words
@@ -38,6 +40,10 @@ class Eager:
     def statement(self, node: ast.stmt, function: Scope) -> list[ast.stmt] | None:
         """Nothing to do."""
         return None
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Which expressions it looks at."""
+        return kind is ast.Call
 
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """An iterator in the place of a list, where that could be told."""
@@ -83,14 +89,17 @@ class Eager:
         """Whether walking the sources ahead of time takes nothing from anybody."""
         for source in self._sources(node):
             values = self._kinds.values_of(source)
-            calls_eager = (
-                isinstance(source, ast.Call)
-                and source.func
-                and self._kinds.callees.get(source, set()) <= {f"builtin:{name}" for name in EAGER}
-            )
-            if not calls_eager and not (values and self._kinds.never_iterator(source)):
+            if not self._is_new(source) and not (values and self._kinds.never_iterator(source)):
                 return False
         return True
+
+    def _is_new(self, source: ast.expr) -> bool:
+        """Whether it makes an iterator that nobody else has, of what is there already."""
+        if not isinstance(source, ast.Call):
+            return False
+        callees = self._kinds.callees.get(source, set())
+        eager = bool(callees) and callees <= {f"builtin:{name}" for name in EAGER}
+        return eager or callees == {Bound("video", "frame_iterator")}
 
     def _may_change(self, node: ast.Call, body: list[ast.stmt]) -> bool:
         """Whether the body of a loop may change what it walks over."""

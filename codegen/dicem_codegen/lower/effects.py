@@ -27,12 +27,23 @@ _READING: Final = frozenset(
 
 def without_effects(colours: Colours, functions: Registry) -> set[Func]:
     """The functions of which nothing can be seen but what they return or raise, and which functions they call."""
-    pure = {func for func in colours.kinds.functions.values() if func.called and not func.escaped}
-    while True:
-        broken = {func for func in pure if not _is_pure(func, pure, colours, functions)}
-        if not broken:
-            return pure
+    every = set(colours.kinds.functions.values())
+    callers: dict[Func, list[Func]] = {}
+    for func in every:
+        for node in own_nodes(func.node):
+            if isinstance(node, ast.Call):
+                for callee in colours.kinds.callees.get(node, ()):
+                    called = function_of(callee)
+                    if called is not None:
+                        callers.setdefault(called, []).append(func)
+    seen = {func for func in every if func.called and not func.escaped}
+    pure = {func for func in seen if _is_pure(func, every, colours, functions)}
+    stack = list(every - pure)
+    while stack:
+        broken = {caller for caller in callers.get(stack.pop(), ()) if caller in pure}
         pure -= broken
+        stack += broken
+    return pure
 
 
 def _is_pure(func: Func, pure: set[Func], colours: Colours, functions: Registry) -> bool:

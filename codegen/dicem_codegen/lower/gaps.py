@@ -9,13 +9,14 @@ import ast
 import builtins
 from typing import Final
 
+from ..walking import walk
 from .build import located, name_of
+from .exceptions import is_exception
 from .order import is_quiet
 from .refused import Refusals
 from .scopes import Scope
 from .unfold import Place, Replacement, Unfolding
 from .values import NUMBERS, UNKNOWN, Box, Func, Value, named
-from .walking import walk
 from .words import RUNNER_MODULES
 
 ALIASES: Final = {"IOError": "OSError", "EnvironmentError": "OSError"}
@@ -35,6 +36,7 @@ NO_BUILTINS: Final = frozenset(
 )  # fmt: skip
 NOT_THE_SAME: Final = frozenset({"eval", "exec", "locals", "open", "property"})
 """Builtins that see the lowered program, or another world than the original's."""
+_WORDS: Final = NO_EXCEPTIONS | NO_BUILTINS | NOT_THE_SAME | ALIASES.keys() | {"callable"}
 NO_METHODS: Final[dict[str, frozenset[str]]] = {
     "str": frozenset({"translate", "maketrans", "format_map"}),
     "int": frozenset({"bit_length", "bit_count", "to_bytes", "from_bytes", "conjugate", "numerator", "denominator",
@@ -65,6 +67,8 @@ _CONSUMED_AT_ONCE: Final = frozenset({"map", "filter", "min", "max", "sorted"})
 class Gaps:
     """The planner for single words."""
 
+    statements: frozenset[type[ast.stmt]] = frozenset()
+
     def __init__(self, unfolding: Unfolding, refuse: Refusals) -> None:
         self._unfolding, self._refuse = unfolding, refuse
         self._kinds, self._words = unfolding.kinds, unfolding.words
@@ -73,6 +77,10 @@ class Gaps:
     def statement(self, node: ast.stmt, function: Scope) -> list[ast.stmt] | None:
         """Nothing to do."""
         return None
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Which expressions it looks at."""
+        return kind in (ast.Name, ast.Attribute, ast.Call, ast.Compare, ast.Await)
 
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """What to write instead."""
@@ -87,6 +95,8 @@ class Gaps:
                 return self._call(node)
             case ast.Compare():
                 return self._type_test(node)
+            case ast.Await(value=ast.Call() as call) if self._kinds.callees.get(call) == {"module:asyncio.gather"}:
+                return self._gathered(node, call)
         return None
 
     def _only(self, node: ast.expr) -> Value | None:
@@ -96,6 +106,8 @@ class Gaps:
     # Names
 
     def _name(self, node: ast.Name) -> Replacement | None:
+        if node.id not in _WORDS:
+            return None
         scope = self._kinds.scopes.of.get(node)
         if scope is None or scope.where(node.id) is not None:
             return None
@@ -103,9 +115,7 @@ class Gaps:
             return located(self._words.name(ALIASES[node.id]), node)
         if node.id == "callable":
             return name_of(self._words.helper("callable"), node)
-        if node.id in NO_EXCEPTIONS | NO_BUILTINS | NOT_THE_SAME:
-            self._refuse(node, "missing", node.id)
-        return None
+        self._refuse(node, "missing", node.id)
 
     # Attributes
 
@@ -123,6 +133,8 @@ class Gaps:
         if node.attr == "__name__" and isinstance(owner, Func) and not isinstance(owner.node, ast.Lambda):
             return located(ast.Constant(owner.node.name), node)
         type_name = named(owner, "builtin") if owner is not None else None
+        if type_name is not None and node.attr == "__name__" and hasattr(builtins, type_name):
+            return located(ast.Constant(getattr(builtins, type_name).__name__), node)
         if type_name in _TYPE_NAMES and node.attr not in _WORKING_ON_TYPES:
             return self._as_lambda(None, node)
         if self._is_builtin_method(node):
@@ -221,19 +233,31 @@ class Gaps:
             case _:
                 self._refuse(node, "tasks", "keywords of asyncio.gather")
         node.keywords = []
-        if not caught:
-            return node
-        helper = self._words.helper("caught")
-        given: list[ast.expr] = []
-        for argument in node.args:
-            if isinstance(argument, ast.Starred):
-                each = ast.comprehension(ast.Name("job", ast.Store()), argument.value, [], 0)
-                caught_all = ast.ListComp(ast.Call(name_of(helper), [name_of("job")], []), [each])
-                given.append(located(ast.Starred(caught_all, ast.Load()), argument))
-            else:
-                given.append(located(ast.Call(name_of(helper), [argument], []), argument))
-        node.args = given
+        if caught:
+            self._done.add(node)
+            helper = self._words.helper("caught")
+            given: list[ast.expr] = []
+            for argument in node.args:
+                if isinstance(argument, ast.Starred):
+                    each = ast.comprehension(ast.Name("job", ast.Store()), argument.value, [], 0)
+                    caught_all = ast.ListComp(ast.Call(name_of(helper), [name_of("job")], []), [each])
+                    given.append(located(ast.Starred(caught_all, ast.Load()), argument))
+                else:
+                    given.append(located(ast.Call(name_of(helper), [argument], []), argument))
+            node.args = given
         return node
+
+    def _gathered(self, node: ast.Await, call: ast.Call) -> ast.expr | None:
+        """Of several that fail, the first as they stand is raised, and not the first in time."""
+        is_list = len(call.args) == 1 and isinstance(call.args[0], ast.Starred)
+        if node in self._done or call in self._done or call.keywords or (len(call.args) < 2 and not is_list):
+            return None
+        self._done |= {node, call}
+        attempts = ast.Call(name_of(self._words.helper("attempts")), [ast.List(call.args, ast.Load())], [])
+        call.args = [located(ast.Starred(attempts, ast.Load()), node)]
+        made = ast.Call(name_of(self._words.helper("in_order")), [node], [])
+        self._kinds.say(made, self._kinds.values_of(node))
+        return located(made, node)
 
     # Tests of types
 
@@ -256,6 +280,4 @@ class Gaps:
 
     def _is_exception(self, node: ast.Name) -> bool:
         only = self._only(node)
-        name = named(only, "builtin") if only is not None else None
-        found = getattr(builtins, name, None) if name else None
-        return isinstance(found, type) and issubclass(found, BaseException)
+        return only is not None and is_exception(only)

@@ -9,14 +9,15 @@ A generator with a single loop has no other state than where it is in its source
 from __future__ import annotations
 
 import ast
-import copy
 
+from ..walking import copied, walk
 from .build import located, name_of
+from .eager import Changes
 from .lazy import Lazy
 from .refused import Refusals
 from .scopes import COMPREHENSIONS, Scope, own_nodes
 from .unfold import Place, Replacement, Unfolding, replace
-from .walking import walk
+from .values import Box, is_iterator
 
 _TAKERS = frozenset(
     {"next", "any", "all", "list", "tuple", "sorted", "sum", "min", "max", "set", "frozenset", "dict", "enumerate"}
@@ -26,8 +27,15 @@ _TAKERS = frozenset(
 class Kept:
     """The planner for variables that hold generators."""
 
+    statements: frozenset[type[ast.stmt]] = frozenset({ast.Assign})
+
     def __init__(self, unfolding: Unfolding, refuse: Refusals, lazy: Lazy) -> None:
         self._unfolding, self._refuse, self._lazy = unfolding, refuse, lazy
+        self._changes = Changes(unfolding)
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Which expressions it looks at."""
+        return False
 
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """Nothing to do."""
@@ -48,12 +56,22 @@ class Kept:
                 return None
             self._refuse(node, "kept-generator")
         source = self._unfolding.words.fresh(name.strip("_") or "items")
-        begun = ast.Call(self._unfolding.words.name("iter"), [generator.generators[0].iter], [])
+        begun = generator.generators[0].iter
+        if not self._is_walked_once(begun, uses, node):
+            begun = ast.Call(self._unfolding.words.name("iter"), [begun], [])
         for parent, use in uses:
             again = self._copy(generator)
             again.generators[0].iter = name_of(source, use)
             replace(parent, use, again)
         return [located(ast.Assign([ast.Name(source, ast.Store())], begun), node)]
+
+    def _is_walked_once(self, items: ast.expr, uses: list[tuple[ast.AST, ast.expr]], node: ast.stmt) -> bool:
+        """Whether what a generator walks over may be kept as it is: a container, and walked from its beginning once."""
+        block = next((b for b in _blocks(self._unfolding.colours.parents.get(node)) if node in b), [])
+        once = len(uses) == 1 and block != [] and not self._is_in_loop(uses[0][1], block)
+        values = self._unfolding.kinds.values_of(items)
+        boxes = bool(values) and all(isinstance(value, Box) and not is_iterator(value) for value in values)
+        return once and boxes and not self._changes.ever(items)
 
     def _uses(self, name: str, node: ast.stmt, function: Scope) -> list[tuple[ast.AST, ast.expr]] | None:
         """The places that read what this statement assigns, each with what takes it; None if one does something else.
@@ -129,7 +147,11 @@ class Kept:
         current: ast.AST | None = node
         while current is not None and current not in block:
             outer = parents.get(current)
-            is_source = isinstance(outer, ast.For) and outer.iter is current
+            if isinstance(outer, ast.comprehension) and outer.iter is current:
+                current, outer = outer, parents.get(outer)
+                is_source = isinstance(outer, COMPREHENSIONS) and outer.generators[0] is current
+            else:
+                is_source = isinstance(outer, ast.For) and outer.iter is current
             if isinstance(outer, (ast.For, ast.While, ast.AsyncFor, *COMPREHENSIONS)) and not is_source:
                 return True
             current = outer
@@ -138,7 +160,7 @@ class Kept:
     def _copy(self, node: ast.GeneratorExp) -> ast.GeneratorExp:
         """The same expression, and all that is known of it, in scopes of its own."""
         kinds = self._unfolding.kinds
-        made = copy.deepcopy(node)
+        made = copied(node)
         twins: dict[Scope, Scope] = {}
         pairs = list(zip(walk(node), walk(made), strict=True))
         for old, new in pairs:

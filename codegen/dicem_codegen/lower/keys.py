@@ -6,9 +6,10 @@ Keys are computed before, one an element, in order: `min(items, key=lambda _: ne
 from __future__ import annotations
 
 import ast
-import copy
+from functools import cached_property
 from typing import Final
 
+from ..walking import copied, walk
 from .build import located, name_of
 from .colour import called_functions, function_of
 from .loops import Renaming, moved_names, reads
@@ -16,7 +17,6 @@ from .refused import Refusals
 from .scopes import Scope
 from .unfold import Place, Plan, Replacement, Unfolding
 from .values import NUMBERS, Bound, Box, Func, Value, named
-from .walking import walk
 from .words import FUNCTIONS as REMOTE_FUNCTIONS
 from .words import METHODS
 
@@ -132,17 +132,35 @@ def is_simple(node: ast.expr, count: int) -> bool:
 class Keys:
     """The planner for keys and lambdas."""
 
+    statements: frozenset[type[ast.stmt]] = frozenset({ast.Assign})
+
     def __init__(self, unfolding: Unfolding, refuse: Refusals, callbacks: Callbacks) -> None:
         self._unfolding, self._refuse, self._callbacks = unfolding, refuse, callbacks
         self._kinds, self._words = unfolding.kinds, unfolding.words
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Which expressions it looks at."""
+        return kind in (ast.Call, ast.Lambda)
 
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """What becomes of calls with a `key` that makes calls, and of lambdas that do."""
         if isinstance(node, ast.Call):
             return self._call(node, place)
-        if isinstance(node, ast.Lambda) and self._callbacks.makes_calls(node):
+        if isinstance(node, ast.Lambda) and (self._callbacks.makes_calls(node) or node in self._beside):
             return self._lambda(node, place)
         return None
+
+    @cached_property
+    def _beside(self) -> set[ast.AST]:
+        """Lambdas that are called where others are that make calls: `dispatch` tells them apart by name."""
+        acting = self._unfolding.colours.makes_calls
+        return {
+            value.node
+            for callees in self._kinds.callees.values()
+            if len(callees) > 1 and any(function_of(value) in acting for value in callees)
+            for value in callees
+            if isinstance(value, Func)
+        }
 
     def statement(self, node: ast.stmt, function: Scope) -> list[ast.stmt] | None:
         """`f = lambda x: ...` is `def f(x): return ...`."""
@@ -263,10 +281,10 @@ class Keys:
     def _while_empty(self, keys: str, key: ast.expr, items: ast.expr) -> list[ast.stmt]:
         """A list that is being sorted is empty for those that look."""
         kept = self._words.fresh("items")
-        made = [_assigned(kept, ast.Call(self._words.name("list"), [copy.deepcopy(items)], []))]
-        clear = ast.Expr(ast.Call(ast.Attribute(copy.deepcopy(items), "clear", ast.Load()), [], []))
+        made = [_assigned(kept, ast.Call(self._words.name("list"), [copied(items)], []))]
+        clear = ast.Expr(ast.Call(ast.Attribute(copied(items), "clear", ast.Load()), [], []))
         computed = _assigned(keys, self._walk(key, name_of(kept), made))
-        whole = ast.Subscript(copy.deepcopy(items), ast.Slice(), ast.Store())
+        whole = ast.Subscript(copied(items), ast.Slice(), ast.Store())
         return [*made, clear, ast.Try([computed], [], [], [ast.Assign([whole], name_of(kept))])]
 
     def _kept(self, source: ast.expr, made: list[ast.stmt]) -> ast.expr:
@@ -288,7 +306,7 @@ class Keys:
                 key = name_of(name)
         (item,), call = self._callbacks.applied(key, 1, key)
         target = ast.Name(item, ast.Store())
-        walked = ast.ListComp(call, [ast.comprehension(target, copy.deepcopy(items), [], 0)])
+        walked = ast.ListComp(call, [ast.comprehension(target, copied(items), [], 0)])
         scopes = self._kinds.scopes
         if isinstance(key, ast.Lambda):
             scope = scopes.inside[walked] = scopes.inside[key]
@@ -368,7 +386,7 @@ class Keys:
             else:
                 made.append(_assigned(keys, self._walk(key.value, items, made)))
             assert isinstance(node.func, ast.Attribute)
-            node.func.value, key.value = copy.deepcopy(items), located(self._given(keys), key.value)
+            node.func.value, key.value = copied(items), located(self._given(keys), key.value)
             return made
 
         def body() -> list[ast.stmt]:

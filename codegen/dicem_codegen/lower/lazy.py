@@ -9,6 +9,7 @@ import ast
 from collections.abc import Callable
 from typing import Final
 
+from ..walking import children, walk
 from .build import located, name_of
 from .colour import function_of
 from .eager import EAGER, Changes
@@ -19,8 +20,7 @@ from .pairs import Pairs
 from .refused import Refusals
 from .scopes import COMPREHENSIONS, Comprehension, Scope, own_nodes
 from .unfold import Place, Plan, Replacement, Unfolding
-from .values import NUMBERS, Bound, Box, Func, Value
-from .walking import children, walk
+from .values import NUMBERS, UNKNOWN, Bound, Box, Func, Value
 
 _TAKES_ALL: Final = frozenset({"list", "tuple", "sorted", "sum", "min", "max", "set", "frozenset", "dict"})
 _METHODS_TAKE_ALL: Final = frozenset({"join", "extend", "update", "union", "difference", "intersection"})
@@ -31,6 +31,8 @@ _CONTAINERS: Final = ("list", "tuple", "set", "dict", "view")
 class Lazy:
     """The planner for generators."""
 
+    statements: frozenset[type[ast.stmt]] = frozenset({ast.For, ast.Expr, ast.AugAssign})
+
     def __init__(self, unfolding: Unfolding, refuse: Refusals, callbacks: Callbacks) -> None:
         self._unfolding, self._refuse, self._callbacks = unfolding, refuse, callbacks
         self._kinds, self._words = unfolding.kinds, unfolding.words
@@ -40,6 +42,10 @@ class Lazy:
         self._changes = Changes(unfolding)
 
     # Expressions
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Which expressions it looks at."""
+        return kind in (ast.Call, ast.Compare, ast.Starred, *COMPREHENSIONS)
 
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """What becomes of the consumers of generators."""
@@ -76,6 +82,7 @@ class Lazy:
         first = self.generator(node.args[0]) if node.args else None
         if first is None and name == "next" and len(node.args) == 1 and self._is_in_generator(node):
             node.func = name_of(self._words.helper("next"), node.func)
+            self._kinds.callees[node] = {UNKNOWN}
             return node
         if first is None:
             return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
+from ..walking import walk
 from .build import located
 from .scopes import FUNCTIONS, Comprehension, Fresh, Scope, Scopes
-from .walking import walk
 
 
 def loop(generators: list[ast.comprehension], innermost: list[ast.stmt], like: ast.AST) -> ast.For:
@@ -60,7 +60,7 @@ def inner_scopes(scope: Scope, outer: Scope) -> list[Scope]:
 class Names:
     """Which names a function uses itself, so that loops written into it use others."""
 
-    def __init__(self, scopes: Scopes, tree: ast.AST, fresh: Fresh) -> None:
+    def __init__(self, scopes: Scopes, fresh: Fresh) -> None:
         self._scopes, self._fresh = scopes, fresh
         self._used: dict[Scope, set[str]] = {}
         for node, scope in scopes.of.items():

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from .modules import in_module
 from .scopes import Scope
 from .values import (
     IMMUTABLE,
@@ -34,7 +35,7 @@ from .values import (
 from .words import CLASSES, METHODS, PATCH_NUMBERS, prelude_globals
 
 if TYPE_CHECKING:
-    from .kinds import Inference
+    from .inference import Inference
 
 ANY: Final = "*"
 """The attribute that stands for those whose names are known at run time only."""
@@ -194,39 +195,24 @@ def update_dict(inference: Inference, box: Box, values: Values) -> None:
     """`box.update(values)`."""
     for value in values:
         if isinstance(value, Box) and value.kind == "dict":
-            inference.put(box.keys, value.keys)
-            inference.put(box.items, value.items)
+            inference.put(box.key_cell, value.keys)
+            inference.put(box.item_cell, value.items)
         elif isinstance(value, Box):
-            for pair in value.items:
+            for pair in list(value.items):
                 fields = pair.fields if isinstance(pair, Box) else None
                 if fields is not None and len(fields) == 2:
-                    inference.put(box.keys, fields[0])
-                    inference.put(box.items, fields[1])
+                    inference.put(box.key_cell, fields[0])
+                    inference.put(box.item_cell, fields[1])
                 else:
                     both = inference.iterate([pair])
-                    inference.put(box.keys, both)
-                    inference.put(box.items, both)
+                    inference.put(box.key_cell, both)
+                    inference.put(box.item_cell, both)
         elif value == PLAIN:
-            inference.put(box.keys, {"str"})
-            inference.put(box.items, inference.in_plain)
+            inference.put(box.key_cell, {"str"})
+            inference.put(box.item_cell, inference.in_plain)
         elif value not in ("none", "str"):
-            inference.put(box.keys, {UNKNOWN})
-            inference.put(box.items, {UNKNOWN})
-
-
-def awaited(inference: Inference, values: Values) -> Values:
-    """What awaiting gives; the short form `await patch.find(...)` gives what the method does."""
-    found: Values = set()
-    for value in values:
-        if isinstance(value, Box) and value.kind == "coroutine":
-            found |= value.items
-        elif value == "call":
-            found |= inference.in_plain
-        elif value == UNKNOWN or isinstance(value, Instance):
-            found.add(UNKNOWN)
-        else:
-            found.add(value)
-    return found
+            inference.put(box.key_cell, {UNKNOWN})
+            inference.put(box.item_cell, {UNKNOWN})
 
 
 # Attributes
@@ -244,7 +230,7 @@ def _attribute(inference: Inference, value: Value, name: str) -> Values:
     if isinstance(value, Instance):
         return _of_instance(inference, value, name)
     if isinstance(value, Class):
-        return set(inference.variable(value.inside, name)) or {UNKNOWN}
+        return set(inference.read(value.inside, name)) or {UNKNOWN}
     if value == "patch":
         return _of_patch(inference, name)
     if value == "video":
@@ -266,7 +252,7 @@ def _attribute(inference: Inference, value: Value, name: str) -> Values:
 
 
 def _of_patch(inference: Inference, name: str) -> Values:
-    own = inference.patch_attributes.get(name, set()) | inference.patch_attributes.get(ANY, set())
+    own = inference.attribute(inference.patch_attributes, name) | inference.attribute(inference.patch_attributes, ANY)
     if name in PATCH_NUMBERS:
         return own | {"int", "float"}
     if name in ("image", "cropped_image"):
@@ -279,11 +265,11 @@ def _of_patch(inference: Inference, name: str) -> Values:
 
 
 def _of_instance(inference: Inference, value: Instance, name: str) -> Values:
-    found = set(value.attributes.get(name, ()))
+    found = set(inference.attribute(value.attributes, name))
     assert value.of is not None
-    for held in inference.variable(value.of.inside, name):
+    for held in inference.read(value.of.inside, name):
         found.add(Method(value, held) if isinstance(held, Func) else held)
-    return found | {UNKNOWN} if value.escaped or not found else found
+    return found | {UNKNOWN} if inference.see(value.lost) or not found else found
 
 
 def _of_module(path: str, name: str) -> Values:
@@ -320,7 +306,7 @@ def method(inference: Inference, bound: Bound, arguments: Arguments) -> Values:
     if isinstance(receiver, Box):
         return _box_method(inference, receiver, name, arguments)
     if receiver == PLAIN:
-        inference.put(inference.in_plain, arguments.all())
+        inference.put_into_plain(arguments.all())
         views = {"items", "keys", "values", *_STR_LISTS}
         return {inference.box(arguments.node, "list", inference.in_plain)} if name in views else set(inference.in_plain)
     _lose(inference, arguments)
@@ -399,7 +385,7 @@ def _box_method(inference: Inference, box: Box, name: str, arguments: Arguments)
             found = {"int"}
         case "list" | "set" | "dict", "copy":
             again = inference.box(arguments.node, box.kind, box.items)
-            inference.put(again.keys, box.keys)
+            inference.put(again.key_cell, box.keys)
             found = {again}
         case "set", "add" | "discard" | "update" | "remove" | "clear":
             added = first if name == "add" else inference.iterate(arguments.all()) if name == "update" else set()
@@ -412,7 +398,7 @@ def _box_method(inference: Inference, box: Box, name: str, arguments: Arguments)
             found = box.items | default
             if name == "setdefault":
                 added = default
-                inference.put(box.keys, first)
+                inference.put(box.key_cell, first)
         case "dict", "keys":
             found = {inference.box(arguments.node, "view", box.keys)}
         case "dict", "values":
@@ -426,7 +412,7 @@ def _box_method(inference: Inference, box: Box, name: str, arguments: Arguments)
         case "dict", "update":
             update_dict(inference, box, first)
             if arguments.named or arguments.rest:
-                inference.put(box.keys, {"str"})
+                inference.put(box.key_cell, {"str"})
                 added = arguments.rest.union(*arguments.named.values())
         case _:
             inference.escape([box, *arguments.all()])
@@ -438,9 +424,9 @@ def _box_method(inference: Inference, box: Box, name: str, arguments: Arguments)
 def pair(inference: Inference, place: object, *parts: Values) -> Box:
     """A tuple whose places hold these."""
     box = inference.box(place, "tuple", set().union(*parts), "pair")
-    if box.fields is None:
-        box.fields = [set() for _ in parts]
-    for at, values in zip(box.fields, parts, strict=False):
+    if box.field_cells is None:
+        box.field_cells = [set() for _ in parts]
+    for at, values in zip(box.field_cells, parts, strict=False):
         inference.put(at, values)
     return box
 
@@ -466,7 +452,7 @@ _PRELUDE: Final[dict[str, Values]] = {
 
 def function(inference: Inference, callee: Value, arguments: Arguments) -> Values:
     """What calling a builtin, a word of the prelude or a module's function gives."""
-    for family, model in (("builtin", _builtin), ("prelude", _prelude), ("class", _made), ("module", _in_module)):
+    for family, model in (("builtin", _builtin), ("prelude", _prelude), ("class", _made), ("module", in_module)):
         name = named(callee, family)
         if name is not None:
             return model(inference, name, arguments)
@@ -478,7 +464,7 @@ def _lose(inference: Inference, arguments: Arguments) -> None:
     """These go out of sight, perhaps into a plain list or dict."""
     arguments.escape(inference)
     if not arguments.all() <= IMMUTABLE | {PLAIN}:
-        inference.put(inference.in_plain, {UNKNOWN})
+        inference.put_into_plain({UNKNOWN})
 
 
 def _made(inference: Inference, name: str, arguments: Arguments) -> Values:
@@ -527,7 +513,7 @@ def _builtin(inference: Inference, name: str, arguments: Arguments) -> Values:  
             return inference.iterate(first) | arguments.get(1)
         case "dict":
             box = inference.box(arguments.node, "dict", arguments.rest.union(*arguments.named.values()))
-            inference.put(box.keys, {"str"} if arguments.named or arguments.rest else ())
+            inference.put(box.key_cell, {"str"} if arguments.named or arguments.rest else ())
             update_dict(inference, box, first)
             return {box}
         case "getattr":
@@ -587,42 +573,5 @@ def _prelude(inference: Inference, name: str, arguments: Arguments) -> Values:
             return {"str"} | arguments.all()
         case "coerce_to_numeric":
             return {"int", "float"} | arguments.get(0)
-    arguments.escape(inference)
-    return {UNKNOWN}
-
-
-_MATH_INTS: Final = frozenset({"floor", "ceil", "trunc", "comb", "factorial", "gcd", "lcm", "perm", "isqrt"})
-_MATH_BOOLS: Final = frozenset({"isclose", "isfinite", "isinf", "isnan"})
-
-
-def _in_module(inference: Inference, path: str, arguments: Arguments) -> Values:
-    where, _, name = path.rpartition(".")
-    match where, name:
-        case "hermod", "call":
-            return {"call"}
-        case "hermod", "call_sync":
-            return set(inference.in_plain)
-        case "hermod", "again":
-            return arguments.get(0)
-        case "asyncio", "run":
-            return awaited(inference, arguments.get(0))
-        case "hermod", "run":
-            return {inference.box(arguments.node, "coroutine", awaited(inference, arguments.get(0)))}
-        case "asyncio", "gather":
-            results = inference.box(arguments.node, "list", awaited(inference, arguments.all()))
-            return {inference.box(arguments.node, "coroutine", {results})}
-        case "math", _:
-            kinds: Values = {"int"} if name in _MATH_INTS else {"bool"} if name in _MATH_BOOLS else {"float"}
-            return kinds
-        case "random", "choice":
-            return inference.iterate(arguments.get(0))
-        case "random" | "time", "random" | "uniform" | "time" | "perf_counter" | "monotonic":
-            return {"float"}
-        case "json", "loads":
-            return set(inference.in_plain)
-        case "json", "dumps":
-            return {"str"}
-        case "PIL.Image", "open":
-            return {"image"}
     arguments.escape(inference)
     return {UNKNOWN}

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import ast
 
+from ..walking import walk
 from .build import located, name_of
 from .models import is_outside
 from .scopes import DEFINITIONS, Fresh, Scope, Scopes, own_nodes_of, scopes_of
-from .walking import walk
 from .words import prelude_globals, prelude_reads
 
 _SAME = ("hermod", "PIL", "asyncio")
 
 
-def rename_clashes(tree: ast.Module) -> None:
-    """Give the program's globals other names where the prelude, or the runner, uses theirs."""
+def rename_clashes(tree: ast.Module) -> Scopes:
+    """Give the program's globals other names where the prelude, or the runner, uses theirs; its scopes after that."""
     scopes = scopes_of(tree)
-    clashing = scopes.module.bound & (prelude_globals() | prelude_reads())
+    clashing = {name for name in scopes.module.bound if name in prelude_globals() or name in prelude_reads()}
     if not clashing:
-        return
+        return scopes
     clashing -= _imported_as_they_are(tree, clashing)
     fresh = Fresh(tree)
     names = {name: fresh.word(f"own_{name.strip('_')}", plain=True) for name in sorted(clashing)}
@@ -35,6 +35,7 @@ def rename_clashes(tree: ast.Module) -> None:
     for name in before:
         first = ast.Assign([ast.Name(names[name], ast.Store())], name_of(name))
         tree.body.insert(position, located(first, tree.body[position]))
+    return scopes_of(tree)
 
 
 def _imported_as_they_are(tree: ast.Module, names: set[str]) -> set[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
+from ..walking import children
 from .kinds import Kinds
 from .values import NUMBERS, Box, Value
-from .walking import children
 from .words import PATCH_NUMBERS
 
 ATOMS = frozenset({"str", "int", "float", "bool", "none"})
@@ -39,7 +39,14 @@ def heads(statement: ast.stmt) -> list[ast.expr]:
 
 def parts(node: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
     """The expressions in `node`: those always evaluated, in order, and those evaluated perhaps or repeatedly."""
+    kind = node.__class__
+    if kind is ast.Name or kind is ast.Constant:
+        return [], []
     match node:
+        case ast.Attribute():
+            return [node.value], []
+        case ast.Call():
+            return [node.func, *node.args, *[keyword.value for keyword in node.keywords]], []
         case ast.BoolOp(values=[first, *rest]):
             return [first], rest
         case ast.IfExp(test=test, body=body, orelse=orelse):
@@ -54,8 +61,6 @@ def parts(node: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
             return [*node.args.defaults, *[d for d in node.args.kw_defaults if d is not None]], [node.body]
         case ast.Dict():
             return [part for pair in zip(node.keys, node.values, strict=True) for part in pair if part is not None], []
-        case ast.Call():
-            return [node.func, *node.args, *[keyword.value for keyword in node.keywords]], []
         case ast.NamedExpr():
             return [node.value], []
     return [child for child in children(node) if isinstance(child, ast.expr)], []

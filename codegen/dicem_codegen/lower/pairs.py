@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from ..walking import walk
 from .build import located, name_of
 from .loops import Renaming
 from .refused import Refusals
 from .scopes import Scope
 from .unfold import Unfolding
-from .walking import walk
 
 _FAR: Final = 10**18
 """No program counts so far."""

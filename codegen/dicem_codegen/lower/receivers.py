@@ -12,8 +12,14 @@ from .unfold import Place, Plan, Replacement, Unfolding
 class Receivers:
     """The planner for what comprehensions walk over."""
 
+    statements: frozenset[type[ast.stmt]] = frozenset()
+
     def __init__(self, unfolding: Unfolding) -> None:
         self._unfolding = unfolding
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Which expressions it looks at."""
+        return parent in COMPREHENSIONS
 
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """A call whose receiver or options must be bound to a name moves out of the comprehension's source."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from typing import Final
 
-from .walking import children, walk
+from ..walking import children, walk
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -73,13 +74,27 @@ def scopes_of(tree: ast.Module) -> Scopes:
     return found
 
 
-def _visit(node: ast.AST, scope: Scope, found: Scopes) -> None:  # noqa: PLR0912 - one case a kind of node
+_ASIDE: Final = frozenset(
+    {ast.NamedExpr, *FUNCTIONS, ast.ClassDef, *COMPREHENSIONS, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal,
+     ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping}
+)  # fmt: skip
+"""Kinds of nodes, beside names, that bind names or open a scope."""
+
+
+def _visit(node: ast.AST, scope: Scope, found: Scopes) -> None:
+    if isinstance(node, ast.Name):
+        found.of[node] = scope
+        if not isinstance(node.ctx, ast.Load):
+            _bind(node.id, scope)
+    elif node.__class__ in _ASIDE:
+        _visit_aside(node, scope, found)
+    else:
+        for child in children(node):
+            _visit(child, scope, found)
+
+
+def _visit_aside(node: ast.AST, scope: Scope, found: Scopes) -> None:  # noqa: PLR0912 - one case a kind of node
     match node:
-        case ast.Name():
-            found.of[node] = scope
-            if not isinstance(node.ctx, ast.Load):
-                _bind(node.id, scope)
-            return
         case ast.NamedExpr(target=ast.Name(id=name)):
             holder = scope
             while isinstance(holder.node, COMPREHENSIONS) and holder.parent is not None:
@@ -215,12 +230,18 @@ def bound_names(tree: ast.AST) -> set[str]:
     """Every name that stands anywhere in a tree, as a variable, a parameter, an attribute or an import."""
     names: set[str] = set()
     for node in walk(tree):
-        for part in ("id", "name", "arg", "attr", "asname", "rest"):
-            value = getattr(node, part, None)
-            if isinstance(value, str):
-                names.add(value)
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            names |= set(node.names)
+        kind = node.__class__
+        if kind is ast.Name:
+            names.add(node.id)  # type: ignore[attr-defined]
+        elif kind is ast.Attribute:
+            names.add(node.attr)  # type: ignore[attr-defined]
+        elif kind is not ast.Constant and kind is not ast.Call:
+            for part in ("name", "arg", "asname", "rest"):
+                value = getattr(node, part, None)
+                if isinstance(value, str):
+                    names.add(value)
+            if isinstance(node, (ast.Global, ast.Nonlocal)):
+                names |= set(node.names)
     return names
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 
+from ..walking import walk
 from .build import Words, located, name_of
 from .colour import Colours, called_functions
 from .scopes import DEFINITIONS, own_nodes, own_nodes_of
 from .values import named
-from .walking import walk
 
 
 def wrap(tree: ast.Module, entry: str, colours: Colours, words: Words) -> str:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import ast
 import sys
 
+from ..walking import walk
 from .build import located, name_of
 from .gaps import MODULES, NO_EXCEPTIONS, NOT_IN_MODULES
 from .models import is_outside
 from .refused import Refusals
-from .scopes import FUNCTIONS, Scope, parameters
+from .scopes import COMPREHENSIONS, FUNCTIONS, Scope, parameters
 from .unfold import Place, Replacement, Unfolding
 from .values import Box
-from .walking import walk
 from .words import METHODS
-
-_OWN_ARGUMENTS = ("KeyError", "OSError", "IOError", "SystemExit", "StopIteration", "UnicodeDecodeError")
-"""Exceptions that make something of their arguments."""
 
 _MAY_WAIT = ("__init__", "__call__", "__enter__", "__exit__")
 """Special methods in which the interpreter can wait for a call."""
@@ -30,6 +27,23 @@ def _is_missing_there(module: str) -> bool:
 class Statements:
     """The planner for statements."""
 
+    statements: frozenset[type[ast.stmt]] = frozenset(
+        {
+            ast.Delete,
+            ast.Try,
+            ast.TryStar,
+            ast.AsyncFor,
+            ast.AsyncWith,
+            ast.Expr,
+            ast.ClassDef,
+            ast.FunctionDef,
+            ast.AsyncFunctionDef,
+            ast.AnnAssign,
+            ast.Import,
+            ast.ImportFrom,
+        }
+    )
+
     def __init__(self, unfolding: Unfolding, refuse: Refusals) -> None:
         self._unfolding, self._refuse = unfolding, refuse
         self._kinds, self._words = unfolding.kinds, unfolding.words
@@ -41,7 +55,9 @@ class Statements:
     def check_prelude(self) -> None:
         """Refuse a program that puts a method of its own into the prelude's classes."""
         theirs = {"patch", "video", "class:ImagePatch", "class:VideoSegment", "unknown"}
-        for node in walk(self._unfolding.tree):
+        for node in self._unfolding.nodes:
+            if node.__class__ is not ast.Attribute and node.__class__ is not ast.Call:
+                continue
             match node:
                 case ast.Attribute(value=receiver, attr=name, ctx=ast.Store() | ast.Del()):
                     pass
@@ -52,6 +68,10 @@ class Statements:
             if name.rpartition("_")[0] in METHODS or name in METHODS or name == "crop":
                 if self._kinds.values_of(receiver) & theirs:
                     self._refuse(node, "patched-prelude", name)
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Which expressions it looks at."""
+        return kind in (ast.Yield, ast.YieldFrom, *COMPREHENSIONS)
 
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """Nothing to do, but what can stand nowhere."""
@@ -79,8 +99,6 @@ class Statements:
                 self._refuse(node, "async-statement", "except*")
             case ast.AsyncFor() | ast.AsyncWith():
                 self._refuse(node, "async-statement", "async for" if isinstance(node, ast.AsyncFor) else "async with")
-            case ast.Raise(exc=ast.Call() as raised):
-                self._raised(raised)
             case ast.Expr(value=ast.Call() as call):
                 return self._print(node, call)
             case ast.ClassDef():
@@ -194,18 +212,6 @@ class Statements:
             return False
         scope = self._kinds.scopes.of.get(node)
         return scope is not None and scope.where(node.id) is None
-
-    def _raised(self, node: ast.Call) -> None:
-        """The interpreter's exceptions take one text; others show what they were given in the same words."""
-        callees = self._kinds.values_of(node.func)
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        is_builtin = callees == {f"builtin:{name}"} and name not in _OWN_ARGUMENTS
-        if not is_builtin or node.keywords or any(isinstance(a, ast.Starred) for a in node.args) or not node.args:
-            return
-        if len(node.args) == 1 and self._kinds.values_of(node.args[0]) == {"str"}:
-            return
-        shown = node.args[0] if len(node.args) == 1 else ast.Tuple(node.args, ast.Load())
-        node.args = [located(ast.Call(self._words.name("str"), [shown], []), node)]
 
     # Imports
 

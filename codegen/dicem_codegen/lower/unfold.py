@@ -10,15 +10,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
+from ..walking import children, walk
 from .build import Words, located, name_of
 from .colour import Colours
 from .kinds import Kinds
 from .loops import Names, moved_names, reads
 from .order import Inertness, is_first, parts
 from .scopes import Scope, own_nodes
-from .walking import children, walk
 
 STEPS = 50
 """So many statements, for each statement and call of the program, are more than any of them becomes."""
@@ -58,6 +59,12 @@ Replacement = ast.expr | Plan
 class Planner(Protocol):
     """Says what becomes of expressions and statements."""
 
+    statements: frozenset[type[ast.stmt]]
+    """which kinds of statements it looks at"""
+
+    def cares(self, kind: type[ast.AST], parent: type[ast.AST]) -> bool:
+        """Whether it looks at expressions of this kind in nodes of that kind."""
+
     def expression(self, node: ast.expr, place: Place) -> Replacement | None:
         """What to do with an expression; None leaves it.
 
@@ -73,24 +80,31 @@ class Unfolding:
 
     def __init__(self, tree: ast.Module, colours: Colours, words: Words) -> None:
         self.tree, self.colours, self.words = tree, colours, words
-        self.names = Names(colours.kinds.scopes, tree, words.fresh)
         self.planners: list[Planner] = []
+        self.nodes = walk(tree)
+        """all that there was at first"""
         self.attributes_set = frozenset(
-            n.attr for n in walk(tree) if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
+            n.attr for n in self.nodes if n.__class__ is ast.Attribute and not isinstance(n.ctx, ast.Load)
         )
         self._function = colours.kinds.scopes.module
         self._sure: set[str] = set()
         self.changed = False
         """whether anything was put in place of something"""
         self._steps = 0
-        self._enough = STEPS * (1 + sum(isinstance(node, (ast.stmt, ast.Call)) for node in walk(tree)))
-        self._unsure = _unsure_names(tree)
+        self._enough = STEPS * (1 + sum(isinstance(node, (ast.stmt, ast.Call)) for node in self.nodes))
+        self._unsure = _unsure_names(self.nodes)
+        self._caring: dict[tuple[type[ast.AST], type[ast.AST]], list[Planner]] = {}
         self.inert = Inertness(colours.kinds, self._is_sure, self.attributes_set)
 
     @property
     def kinds(self) -> Kinds:
         """What expressions can be."""
         return self.colours.kinds
+
+    @cached_property
+    def names(self) -> Names:
+        """The names that functions use themselves."""
+        return Names(self.kinds.scopes, self.words.fresh)
 
     def run(self) -> None:
         """Rewrite the module in place."""
@@ -117,9 +131,10 @@ class Unfolding:
         return done
 
     def _statement(self, statement: ast.stmt) -> Iterator[ast.stmt]:
-        self._steps += 1
-        assert self._steps < self._enough, "unfolding does not end"
+        self._step()
         for planner in self.planners:
+            if statement.__class__ not in planner.statements:
+                continue
             made = planner.statement(statement, self._function)
             if made is not None:
                 self.changed = True
@@ -127,10 +142,8 @@ class Unfolding:
                     yield from self._statement(part)
                     self._sure |= _binds(part)
                 return
-        while True:
-            found = self._next(statement)
-            if found is None:
-                break
+        while (found := self._next(statement)) is not None:
+            self._step()
             self.changed = True
             node, replacement, place = found
             if isinstance(replacement, ast.expr):
@@ -141,6 +154,11 @@ class Unfolding:
                 self._sure |= _binds(part)
         self._inner_blocks(statement)
         yield statement
+
+    def _step(self) -> None:
+        """Count what is put in place, so that planners that never have enough are noticed."""
+        self._steps += 1
+        assert self._steps < self._enough, "unfolding does not end"
 
     def _put(self, statement: ast.stmt, node: ast.expr, plan: Plan, place: Place) -> list[ast.stmt]:
         """Put a plan in place; the statements that must come before."""
@@ -210,21 +228,32 @@ class Unfolding:
         """The first expression of the statement, outer ones first, for which there is a plan."""
         for root in expressions(statement):
             for node, parent, scope in self._walk(root, statement, self._function):
-                for planner in self.planners:
-                    place = Place(scope, self._function, parent, statement)
+                planners = self._planners_for(node.__class__, parent.__class__)
+                place = Place(scope, self._function, parent, statement) if planners else None
+                for planner in planners:
+                    assert place is not None
                     replacement = planner.expression(node, place)
                     if replacement is not None:
                         return node, replacement, place
         return None
 
+    def _planners_for(self, kind: type[ast.AST], parent: type[ast.AST]) -> list[Planner]:
+        found = self._caring.get((kind, parent))
+        if found is None:
+            found = self._caring[kind, parent] = [each for each in self.planners if each.cares(kind, parent)]
+        return found
+
     def _walk(self, node: ast.expr, parent: ast.AST, scope: Scope) -> Iterator[tuple[ast.expr, ast.AST, Scope]]:
-        yield node, parent, scope
-        inner = self.kinds.scopes.inside.get(node, scope)
-        always, sometimes = parts(node)
-        for part in always:
-            yield from self._walk(part, node, scope)
-        for part in sometimes:
-            yield from self._walk(part, node, inner)
+        stack = [(node, parent, scope)]
+        while stack:
+            found = stack.pop()
+            yield found
+            node, _, scope = found
+            always, sometimes = parts(node)
+            if sometimes:
+                inner = self.kinds.scopes.inside.get(node, scope)
+                stack += [(part, node, inner) for part in reversed(sometimes)]
+            stack += [(part, node, scope) for part in reversed(always)]
 
 
 def expressions(statement: ast.stmt) -> list[ast.expr]:
@@ -281,13 +310,15 @@ def _binds(statement: ast.stmt) -> set[str]:
     return {n.id for t in targets for n in walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
-def _unsure_names(tree: ast.Module) -> set[str]:
+def _unsure_names(nodes: list[ast.AST]) -> set[str]:
     """Names that may lose their value, or get another one while a part of a statement is evaluated."""
     names = set()
-    for node in walk(tree):
-        match node:
-            case ast.Name(ctx=ast.Del()):
+    for node in nodes:
+        if node.__class__ is ast.Name:
+            if node.ctx.__class__ is ast.Del:
                 names.add(node.id)
+            continue
+        match node:
             case ast.Global() | ast.Nonlocal():
                 names |= set(node.names)
             case ast.NamedExpr(target=ast.Name(id=name)) | ast.ExceptHandler(name=str(name)):

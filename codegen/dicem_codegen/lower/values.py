@@ -7,6 +7,7 @@ hold, of unknown shape; "unknown" may be anything that the passes have lost sigh
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -15,21 +16,45 @@ from .scopes import Function, Scope
 BoxKind = Literal["list", "tuple", "dict", "set", "view", "iterator", "coroutine"]
 
 
-@dataclass(eq=False)
 class Box:
     """All containers that one place in the program makes; `items` is what is in them, `keys` for a dict.
 
     An iterator's items are what it gives, a coroutine's what awaiting it gives.
     """
 
-    kind: BoxKind
-    items: set[Value] = field(default_factory=set)
-    keys: set[Value] = field(default_factory=set)
-    fields: list[set[Value]] | None = None
-    """of a tuple whose length is known: what is in each place"""
-    escaped: bool = False
-    place: object = None
-    """the node that makes it"""
+    __slots__ = ("escaped", "field_cells", "item_cell", "key_cell", "kind", "place", "see")
+
+    def __init__(self, kind: BoxKind, place: object = None, see: Callable[[set[Value]], object] | None = None) -> None:
+        """:param place: the node that makes it
+        :param see: told of each set that is read
+        """
+        self.kind, self.place, self.see = kind, place, see
+        self.item_cell: set[Value] = set()
+        self.key_cell: set[Value] = set()
+        self.field_cells: list[set[Value]] | None = None
+        self.escaped = False
+
+    @property
+    def items(self) -> set[Value]:
+        """What is in it."""
+        if self.see is not None:
+            self.see(self.item_cell)
+        return self.item_cell
+
+    @property
+    def keys(self) -> set[Value]:
+        """The keys of a dict."""
+        if self.see is not None:
+            self.see(self.key_cell)
+        return self.key_cell
+
+    @property
+    def fields(self) -> list[set[Value]] | None:
+        """Of a tuple whose length is known: what is in each place."""
+        if self.see is not None and self.field_cells is not None:
+            for cell in self.field_cells:
+                self.see(cell)
+        return self.field_cells
 
 
 @dataclass(eq=False)
@@ -67,6 +92,8 @@ class Instance:
     attributes: dict[str, set[Value]] = field(default_factory=dict)
     of: Class | None = None
     escaped: bool = False
+    lost: set[Value] = field(default_factory=set)
+    """"unknown" once it has escaped, for those that asked before"""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from .walking import walk
+from ..walking import walk
 
 
 @dataclass(frozen=True)
