@@ -141,7 +141,10 @@ def test_bad_recordings(
         ("def execute_command(image):\n    return 1 / 0\n", "prog:2: ZeroDivisionError"),
         ("def execute_command(image):\n    import torch\n", "No module named 'torch'"),
         ("x = 1\n", "no entry function"),
-        ("def execute_command(image):\n    return hermod.call_sync('depth', picture=image)\n", "depth has no parameter picture"),
+        (
+            "def execute_command(image):\n    return hermod.call_sync('depth', picture=image)\n",
+            "depth has no parameter picture",
+        ),
     ],
 )
 def test_bad_programs(dicem: Dicem, tmp_path: Path, recording: Path, source: str, says: str) -> None:

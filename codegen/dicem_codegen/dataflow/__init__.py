@@ -173,7 +173,8 @@ def _shadow(
             return expr.id in plain
         return _is_plain_value(kinds, expr)
 
-    objects = Objects(is_plain, facts.functions)
+    collected = {n for n, e in builder.stands_for.items() if isinstance(e, (ast.ListComp, ast.SetComp, ast.DictComp))}
+    objects = Objects(is_plain, facts.functions, collected)
     parameters = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
     shared = [*parameters, *sorted(outer | _captured(function, nodes) | facts.constants | facts.variables)]
     find_needs(root, objects, purity, [name for name in shared if name not in plain])

@@ -43,7 +43,7 @@ class Planner:
         self, root: Block, parameters: frozenset[str], locations: Callable[[Loc], set[Loc]],
         changing: frozenset[Loc] | None = None, used_up: frozenset[Loc] = frozenset(),
     ) -> None:  # fmt: skip
-        """`changing`: what others may change after an exception that is caught; None: none is.  `used_up`: iterators."""
+        """`changing`: what others may change after an exception that is caught, or None; `used_up`: iterators."""
         self.root, self._locations, self.changing = root, locations, changing
         self.order = list(root.walk())
         self.asks = _bits(n for n in self.order if isinstance(n, Ask))
@@ -73,10 +73,7 @@ class Planner:
                 found.append(start)
         started = {start.ask for start in found}
         found = [start for start in found if not _is_started_sooner(start.ask, started)]
-        places: dict[int, list[Start]] = {}
-        for start in found:
-            places.setdefault(start.index, []).append(start)
-        return [s for s in found if not self._is_subsumed(s, places[s.index])]
+        return self._needed(found)
 
     def entry_starts(self) -> list[Start]:
         """The starts of all calls that can be started as soon as the function is called."""
@@ -94,7 +91,15 @@ class Planner:
                 start = self._made(place, bits, carried, ask, place[1])
                 if start is not None:
                     found.append(start)
-        return [s for s in found if not self._is_subsumed(s, found)]
+        return self._needed(found)
+
+    def _needed(self, starts: list[Start]) -> list[Start]:
+        """Those that no other one makes at the same moment, on its way."""
+        by_step: dict[tuple[int, int], list[Start]] = {}
+        for start in starts:
+            for node in self.nodes(start.keep & self.asks):
+                by_step.setdefault((start.index, node.index), []).append(start)
+        return [s for s in starts if not self._is_subsumed(s, by_step.get((s.index, s.ask.index), []))]
 
     def conflicts(self, groups: list[int]) -> bool:
         """Whether sets of steps that run side by side, after a common way, change things that others of them see."""
@@ -455,7 +460,7 @@ class Planner:
         touching = 0
         for loc in changed:
             touching |= self._touching(loc)
-        pending = [*self.nodes(start.keep & touching), start.ask]
+        pending, taken = [*self.nodes(start.keep & touching), start.ask], 0
         while pending:
             node = pending.pop()
             bound = {("name", "")}
@@ -470,14 +475,18 @@ class Planner:
                     continue
                 if source.index < floor or not (isinstance(source, Bind) and _makes(source)):
                     return None
-                if not _is_around(source.block, start.block):
+                if source.block is not start.block:  # the lines that start it would not make it
                     return None
+                taken |= 1 << source.index
                 start.keep |= 1 << source.index
                 pending.append(source)
             # What no step binds comes from outside.
             if any(loc not in bound and self._may_be(loc, changed) for loc in node.reads if loc[0] in ("name", "attr")):
                 return None
-        return start
+        # What is made again lacks what has been done to it by then.
+        again = {loc for node in self.nodes(taken) for name in node.writes for loc in self._locations(name)}
+        before = self.mutating & ((1 << start.index) - 1) & ~start.keep
+        return None if any(node.mutates & again for node in self.nodes(before)) else start
 
     def _touching(self, loc: Loc) -> int:
         """The steps that look at what a location holds, by whatever name."""
@@ -516,14 +525,6 @@ def _is_started_sooner(ask: Ask, started: set[Ask]) -> bool:
     while twin is not None and twin not in started:
         twin = twin.twin
     return twin is not None
-
-
-def _is_around(outer: Block, inner: Block) -> bool:
-    """Whether a block is another one, or around it."""
-    block: Block | None = inner
-    while block is not None and block is not outer:
-        block = block.parent.block if block.parent is not None else None
-    return block is outer
 
 
 def _makes(node: Bind) -> bool:

@@ -147,31 +147,32 @@ class Fusion:
         filling = self._filling(filled[0], way) if filled else None
         if filling is None or any(isinstance(node, Exit) for node in nodes_in([filling])):
             return
-        if not all(
+        if any(append.block is not filled[0].block for append in filled) or not all(
             self._is_empty_at(name, filling, way) for name, append in zip(names, appends, strict=True) if append
         ):
             return
         walked = self._origin(filling.iter, way) if self._is_list(filling.iter, way) else ""
         elements: list[tuple[ast.expr, ast.expr | None]] = []
         for target, name, append in zip(targets, names, appends, strict=True):
-            if append is not None and append.block is filled[0].block:
+            if append is not None:
                 elements.append((target, _appended(append, name)))
-            elif append is None and name == walked != "" and filled[0].block is filling.body:
+            elif name == walked != "" and filled[0].block is filling.body:
                 elements.append((target, filling.target))
             else:
                 return
-        if self._are_kept(filling, filled, [element for _, element in elements]):
-            self._graft(way, filling, filled, elements)
+            if not self._is_kept(elements[-1][1], append, filled, filling):
+                return
+        self._graft(way, filling, filled, elements)
 
-    def _are_kept(self, filling: Loop, appends: list[Bind], elements: list[ast.expr | None]) -> bool:
-        """Whether what stands for the elements still means the same at the last `append`."""
-        nodes = appends[0].block.nodes
-        places = [nodes.index(append) for append in appends]
-        on_the_way = nodes[min(places) : max(places)]
-        if any(element is filling.target for element in elements):
+    def _is_kept(self, element: ast.expr | None, append: Bind | None, filled: list[Bind], filling: Loop) -> bool:
+        """Whether what is put into a list still means the same at the last `append`."""
+        if append is None:
             on_the_way = filling.body.nodes
+        else:
+            nodes = append.block.nodes
+            on_the_way = nodes[nodes.index(append) : max(map(nodes.index, filled))]
         bound = {name for node in nodes_in(on_the_way) for name in names_bound(node)}
-        return not any(isinstance(n, ast.Name) and n.id in bound for e in elements if e is not None for n in walk(e))
+        return element is not None and not any(isinstance(n, ast.Name) and n.id in bound for n in walk(element))
 
     def _origin(self, each: ast.expr, way: _Way) -> str:
         """The first name of a list, which others mean too; empty if that cannot be told."""
@@ -193,7 +194,7 @@ class Fusion:
         made_at = nodes.index(self._bound[name][0])
         return not any(
             (isinstance(node, Pinned) and node.is_barrier) or name in names_read(node)
-            for node in nodes_in(nodes[made_at : nodes.index(filling)])
+            for node in nodes_in(nodes[made_at + 1 : nodes.index(filling)])
         )
 
     def _is_list(self, walked: ast.expr, way: _Way) -> bool:
@@ -201,7 +202,9 @@ class Fusion:
         match self._only_binding(self._origin(walked, way), way):
             case Ask(site=site):
                 return site is not None and site.form != "helper"
-            case Bind(stmt=ast.Assign(value=ast.List())):
+            case Bind(
+                stmt=ast.Assign(value=ast.List() | ast.ListComp() | ast.Call(func=ast.Name(id="list" | "sorted")))
+            ):
                 return True
         return False
 
@@ -231,7 +234,7 @@ class Fusion:
         append = max(appends, key=appends[0].block.nodes.index)
         home, names, binds = append.block, dict[str, str](), list[Node]()
         for target, element in elements:
-            if element is None or not self.is_pure(element):
+            if element is None or not self.is_pure(element) or not self._looks_at_found(element):
                 return
             if isinstance(target, ast.Name) and isinstance(element, ast.Name):
                 names[target.id] = element.id
@@ -244,6 +247,12 @@ class Fusion:
             at = home.nodes.index(append) + 1
             home.nodes[at:at] = [*binds, *grafted]
         self._drop(way.loop)
+
+    def _looks_at_found(self, element: ast.expr) -> bool:
+        """Whether an element is made of nothing but what calls gave: the list itself has grown by now."""
+        called = {id(node.func) for node in walk(element) if isinstance(node, ast.Call)}
+        names = [node for node in walk(element) if isinstance(node, ast.Name) and id(node) not in called]
+        return all(node.id in self._ours or self.is_found(node) for node in names)
 
     def _known_before(self, append: Node, filling: Loop) -> dict[str, Ask]:
         """What has been asked of an element by the time that it is put into the list."""

@@ -44,9 +44,13 @@ def _looks_later(value: ast.expr) -> bool:
 class Objects:
     """Classes of objects, joined as statements are read."""
 
-    def __init__(self, is_plain: Callable[[ast.expr], bool], own: Container[str] = ()) -> None:
-        """`own`: the program's own functions, which may give back what they are given."""
-        self._is_plain, self._own = is_plain, own
+    def __init__(
+        self, is_plain: Callable[[ast.expr], bool], own: Container[str] = (), nobodys: Container[str] = ()
+    ) -> None:
+        """`own`: the program's own functions, which may give back what they are given.  `nobodys`: names of lists that
+        stand in one place of the program only.
+        """
+        self._is_plain, self._own, self._nobodys = is_plain, own, nobodys
         self._attributes: set[str] = set()
         self._parent: dict[str, str] = {}
         self._content: dict[str, str] = {}
@@ -103,7 +107,7 @@ class Objects:
 
     def of(self, expr: ast.expr) -> str | None:  # noqa: PLR0912 - one case a kind of node
         """The class of a value; None for one that nobody can change, as a number, text, or a patch."""
-        if self._is_plain(expr):
+        if not isinstance(expr, ast.Starred) and self._is_plain(expr):
             return None
         match expr:
             case ast.Name(id=name):
@@ -228,7 +232,8 @@ class Objects:
             kind = self.content(kind)
         elif _looks_later(value):  # at all that stands in it: a change of that is seen when it is walked
             for name in [n for n in walk(value) if isinstance(n, ast.Name) and not self._is_plain(n)]:
-                self.join(self.content(kind), self.of_name(name.id))
+                if name.id not in self._nobodys:
+                    self.join(self.content(kind), self.of_name(name.id))
         self._bind_kind(target, kind)
 
     def _bind_kind(self, target: ast.expr, kind: str) -> None:

@@ -482,8 +482,10 @@ def _builtin(inference: Inference, name: str, arguments: Arguments) -> Values:  
         return {inference.box(arguments.node, _BOXES[name], inference.iterate(first))}
     match name:
         case "min" | "max":
-            single = len(arguments.positional) == 1 or arguments.rest
-            among = inference.iterate(first) if single else set().union(*arguments.positional)
+            single = len(arguments.positional) == 1
+            among = inference.iterate(first) if single or arguments.rest else set[Value]()
+            if arguments.rest or not single:
+                among = among.union(arguments.rest, *arguments.positional)
             call_back(inference, arguments.named.get("key", set()), among)
             return among | arguments.named.get("default", set())
         case "sum":

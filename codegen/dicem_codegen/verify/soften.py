@@ -182,7 +182,8 @@ class Soft:
 
 def softened(tree: ast.Module) -> ast.Module:
     """The program with its operations handed to `SOFT_NAME`, a `Soft` object; `tree` itself is used up."""
-    _Softener().visit(tree)
+    own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    _Softener(frozenset(dir(builtins)) - own).visit(tree)
     return ast.fix_missing_locations(tree)
 
 
@@ -191,7 +192,9 @@ class _Softener(ast.NodeTransformer):
     goes into a lambda, `a + b` becoming `soft.do(lambda a, b: a + b, a, b)`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, always_there: frozenset[str]) -> None:
+        """`always_there`: names that cannot fail to mean something."""
+        self._always_there = always_there
         self._in_class = False
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
@@ -236,7 +239,7 @@ class _Softener(ast.NodeTransformer):
         return self._over(node, node.value, spec, build=build)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if self._in_class or not isinstance(node.ctx, ast.Load) or node.id in dir(builtins):
+        if self._in_class or not isinstance(node.ctx, ast.Load) or node.id in self._always_there:
             return node
         return self._over(node, build=lambda: node)
 
