@@ -13,6 +13,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Final, cast, get_args
 
 from dicem_shared.catalog import catalog
@@ -65,13 +66,30 @@ def compile_program(
         raise ConfigError("speculate", expected="dollars a frame, 0 or more", got=str(speculate))
     known = catalog() if functions is None else functions
     devices = (
-        link if isinstance(link, Link) else load_link(link or LINK),
-        edge_profile if isinstance(edge_profile, DeviceProfile) else load_profile(edge_profile or EDGE_PROFILE),
-        cloud_profile if isinstance(cloud_profile, DeviceProfile) else load_profile(cloud_profile or CLOUD_PROFILE),
+        _usual_link() if link is None else load_link(link) if isinstance(link, str) else link,
+        _profile(edge_profile, EDGE_PROFILE),
+        _profile(cloud_profile, CLOUD_PROFILE),
     )
     with room_to_recurse(), _without_collection():
         run = _Compilation(source, known, name, name if where is None else where, keep=stages)
         return run.compiled(devices, cast(Objective, objective), speculate)
+
+
+@cache
+def _usual_link() -> Link:
+    """Read once: it is shipped, and takes longer to read than a small program to compile."""
+    return load_link(LINK)
+
+
+@cache
+def _usual_profile(name: str) -> DeviceProfile:
+    return load_profile(name)
+
+
+def _profile(given: str | DeviceProfile | None, usual: str) -> DeviceProfile:
+    if given is None:
+        return _usual_profile(usual)
+    return load_profile(given) if isinstance(given, str) else given
 
 
 @contextmanager

@@ -228,6 +228,8 @@ def _comments_of(source: str) -> tuple[dict[int, str], set[int]]:
     """The comment of each line that has one, and the lines that are nothing but a comment."""
     comments: dict[int, str] = {}
     alone: set[int] = set()
+    if "#" not in source:
+        return comments, alone
     for token in _tokens(source):
         if token.type == tokenize.COMMENT:
             comments[token.start[0]] = token.string

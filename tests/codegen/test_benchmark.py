@@ -36,7 +36,13 @@ def found(benchmark: ModuleType) -> dict[str, list[Any]]:
 def test_the_table(benchmark: ModuleType, found: dict[str, list[Any]]) -> None:
     row = benchmark.parts.compile_time(100, repeats=1)
     assert row["lines"] == 100
-    head = {"machine": "here", "seconds": benchmark.parts.SECONDS, "frames": 1, "batch": BATCH, "compile": [row, row]}
+    gqa = [path.read_text(encoding="utf-8") for path in sorted(benchmark.parts.FOLDERS["gqa"].glob("*.py"))]
+    ordinary = benchmark.parts.compile_time(0, repeats=1, source=benchmark.parts.joined_program(gqa, 100))
+    assert 80 <= ordinary["lines"] <= 100
+    head = {
+        "machine": "here", "seconds": benchmark.parts.SECONDS, "frames": 1, "batch": BATCH, "compile": [row, row],
+        "compile_ordinary": ordinary,
+    }  # fmt: skip
     text = benchmark.table(head | benchmark._gathered(found))
     for group, folder in benchmark.parts.FOLDERS.items():
         assert f"-- {group}\n" in text

@@ -114,8 +114,13 @@ def _settled(
 
     That a helper changes nothing is taken for granted until it is seen to; that it is pure is believed when it is seen.
     """
+    mentions = {f: {n.id for n in walk(f) if isinstance(n, ast.Name)} for f, _ in asking}
+    known: dict[ast.AsyncFunctionDef, Shadow] = {}
     while True:
-        shadows = [shadow_of(function, outer, helpers) for function, outer in asking]
+        for function, outer in asking:
+            if function not in known:
+                known[function] = shadow_of(function, outer, helpers)
+        shadows = [known[function] for function, _ in asking]
         loud = {
             s.function.name for s in shadows
             if s.function.name in helpers and not is_quiet(s.function, s.planner.order, facts, s.objects.is_shared)
@@ -123,6 +128,7 @@ def _settled(
         for name in loud:
             del helpers[name]
         if loud:
+            known = {function: shadow for function, shadow in known.items() if not mentions[function] & loud}
             continue
         pure = {
             s.function.name for s, (_, outer) in zip(shadows, asking, strict=True)
@@ -130,8 +136,10 @@ def _settled(
         }  # fmt: skip
         if all(helpers[name].is_pure for name in pure):
             return shadows
-        for name in pure:
+        found = {name for name in pure if not helpers[name].is_pure}
+        for name in found:
             helpers[name] = replace(helpers[name], is_pure=True)
+        known = {function: shadow for function, shadow in known.items() if not mentions[function] & found}
 
 
 def _is_pure(shadow: Shadow) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cached_property
 
 from ..types import CallSite, Lowered
 from ..walking import rewritten
@@ -28,7 +29,12 @@ class _Expansion:
 
     def __init__(self, lowered: Lowered, tags: Tags) -> None:
         self._sites, self._tags = lowered.sites, tags
-        self._fresh = Fresh(lowered.tree)
+        self._tree = lowered.tree
+
+    @cached_property
+    def _fresh(self) -> Fresh:
+        """Names, should one be wanted."""
+        return Fresh(self._tree)
 
     def awaited(self, node: ast.Await) -> ast.AST:
         """What is written for it."""

@@ -17,9 +17,9 @@ STEPS = 6_000
 """jobs that may be played to find a good plan"""
 EXACT_STEPS = 2_000
 """jobs that may be played to find the best one"""
-FEW = 12
+FEW = 10
 """with so many free calls or fewer, all choices are within reach"""
-FEW_STEPS = 12_000
+FEW_STEPS = 6_000
 MAX_WEIGHTS = 32
 """kinds of calls that are looked at for a bound"""
 MAX_FREE = 40
