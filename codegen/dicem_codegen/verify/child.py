@@ -104,7 +104,8 @@ class _Worker:
             case "run":
                 return self._run(**request)
             case "made-later":
-                return {"made_later": sorted(made_later(**self._in_world(**request)))}
+                found = made_later(**self._in_world(**request), before_each=self._cpu_limit)
+                return {"made_later": sorted(found)}
             case "hangs-on-order":
                 return {"hangs_on_order": hangs_on_order(**self._in_world(**request))}
         raise DicemError("no such request")
@@ -123,7 +124,8 @@ class _Worker:
             except ProgramError as cause:
                 return {"trouble": str(cause), "refused": number}
         surplus = surplus_of(*seen) if len(seen) == 2 else ()
-        later = made_later(programs[0]["source"], world, self._limits, surplus) if surplus else ()
+        source = programs[0]["source"]
+        later = made_later(source, world, self._limits, surplus, self._cpu_limit) if surplus else ()
         return {"observed": [each.to_plain() for each in seen], "made_later": sorted(later)}
 
     def _cpu_limit(self) -> None:

@@ -11,7 +11,7 @@ they are; a call is allowed if it is made in all the runs of one of the two ways
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -31,23 +31,29 @@ MAX_FAILURES: Final = 12
 """Of a run with more failures, the last are looked at."""
 
 
-def made_later(source: str, world: World, limits: RunLimits, wanted: Iterable[str]) -> frozenset[str]:
-    """Those of the `wanted` calls (their keys) that the serial program would have made had it not failed."""
+def made_later(
+    source: str, world: World, limits: RunLimits, wanted: Iterable[str], before_each: Callable[[], None] = lambda: None
+) -> frozenset[str]:
+    """Those of the `wanted` calls (their keys) that the serial program would have made had it not failed.
+
+    `before_each` is called before each of the many runs that this takes.
+    """
     try:
         loaded = _loaded(source)
     except ProgramError:
         return frozenset()
     plain = Soft(Failures())
+    before_each()
     run(loaded, world, limits, soft=plain)
     missing, found = set(wanted), set[str]()
     for failures in _ways(plain.failures.count):
         if not missing:
             break
-        common = _always(loaded, world, limits, failures, FIRST_LOOK)
+        common = _always(loaded, world, limits, failures, FIRST_LOOK, before_each)
         if common & missing:
             # Calls that are not made every time come from the unknown: so do their results.
             variants = VARIANTS if len(world.hints) < len(VARIANTS) - 1 else MOST_VARIANTS
-            found |= missing & _always(loaded, world, limits, failures, variants, known=common)
+            found |= missing & _always(loaded, world, limits, failures, variants, before_each, known=common)
             missing -= found
     return frozenset(found)
 
@@ -67,13 +73,14 @@ def _ways(count: int) -> Iterator[tuple[int, bool]]:
 
 def _always(
     loaded: Loaded, world: World, limits: RunLimits, failures: tuple[int, bool], variants: range,
-    known: frozenset[str] | None = None,
+    before_each: Callable[[], None], known: frozenset[str] | None = None,
 ) -> frozenset[str]:  # fmt: skip
     """The pure calls that are made whatever the unknown turns out to be."""
     first, all_later = failures
     common: frozenset[str] | None = None
     for variant in variants:
         soft = Soft(Failures(first, all_later=all_later), variant, known)
+        before_each()
         seen = run(loaded, world, limits, soft=soft).pure_keys
         common = seen if common is None else common & seen
         if not common:

@@ -78,7 +78,7 @@ class Oracle:
 
     def __init__(self, functions: Registry, limits: RunLimits = LIMITS, *, patience_s: float | None = None) -> None:
         self._functions, self._limits = functions, limits
-        self._patience_s = patience_s or limits.cpu_s * 3 + 10
+        self._patience_s = patience_s or limits.cpu_s * 12 + 10  # an answer may take many runs
         self._process: subprocess.Popen[bytes] | None = None
         self._second: Oracle | None = None
         self._number = 0
