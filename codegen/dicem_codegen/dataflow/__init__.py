@@ -28,6 +28,7 @@ from .speculate import Window, windows
 _PLAIN = frozenset({"patch", "image", "video"})
 """Values in which only attributes can be changed; these are watched by their names."""
 _MAX_TUPLES = 8
+_NO_PIXELS: tuple[Image, str] = ("none", "")
 
 
 @dataclass
@@ -285,8 +286,7 @@ def _call_nodes(shadow: Shadow, pixels: Pixels) -> tuple[list[CallNode], list[He
         if isinstance(step, Pinned):
             waits, impure = {*waits, *impure}, (number,)
         looked_at, said = _image_of(step.site, step.call), _said_site(step.call)
-        nothing: tuple[Image, str] = ("none", "")
-        image, key = nothing if looked_at is None else pixels.of(looked_at, shadow.function)
+        image, key = _NO_PIXELS if looked_at is None else pixels.of(looked_at, shadow.function)
         nodes.append(CallNode(step.site, tuple(sorted(waits)), loops, guarded, image, key, said=said))
     return nodes, helpers
 
@@ -300,8 +300,8 @@ def _started_nodes(lowered: Lowered, pixels: Pixels) -> list[CallNode]:
     nodes = []
     for call, site in lowered.started.items():
         looked_at = _image_of(site, call)
-        image, key = ("none", "") if looked_at is None else pixels.of(looked_at, inside.get(call, lowered.tree))
-        nodes.append(CallNode(site, (), (), False, image, key, said=_said_site(call)))  # type: ignore[arg-type]
+        image, key = _NO_PIXELS if looked_at is None else pixels.of(looked_at, inside.get(call, lowered.tree))
+        nodes.append(CallNode(site, (), (), False, image, key, said=_said_site(call)))
     return nodes
 
 

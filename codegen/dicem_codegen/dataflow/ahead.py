@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
+from .ir import Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned, bits_in, bits_of
 
 
 @dataclass(eq=False)
@@ -156,14 +156,14 @@ class Planner:
 
     def needed_in(self, loop: Loop, ask: Ask) -> int | None:
         """What a call needs within one iteration of a loop; None if something of it is pinned."""
-        inside = _range(loop.body)
+        inside = bits_in(loop.body)
         needed = self._closure[ask.index] & inside
         return None if needed & self._pinned or self._opaque & inside else needed
 
     def why_serial(self, loop: Loop, ask: Ask) -> Node | None:
         """The step because of which the iterations of a loop wait for each other; None if they do not."""
         carried = self._carried_of(loop, ask)
-        inside = _range(loop.body)
+        inside = bits_in(loop.body)
         if carried is None:
             reasons = self._closure[ask.index] & inside & self._pinned or self._opaque & inside
             if reasons:
@@ -311,7 +311,7 @@ class Planner:
 
     def _carried_of(self, loop: Loop, ask: Ask) -> int | None:
         """The steps in the loop that earlier iterations hand on to the ask; None if the program alone can take them."""
-        inside = _range(loop.body)
+        inside = bits_in(loop.body)
         if not inside >> ask.index & 1:
             return 0  # in the loop's `else`
         needed = self._closure[ask.index] & inside
@@ -338,11 +338,11 @@ class Planner:
         """The first step in the block of that level behind all that is pinned; None: it must be further inside."""
         block, node = path[level]
         for inner_block, inner in path[level + 1 :]:
-            if self._opaque & _range(inner_block) & ((1 << inner.index) - 1):
+            if self._opaque & bits_in(inner_block) & ((1 << inner.index) - 1):
                 return None
-        if bits & self._pinned & _span(node):
+        if bits & self._pinned & bits_of(node):
             return None
-        before = _range(block) & ((1 << node.index) - 1)
+        before = bits_in(block) & ((1 << node.index) - 1)
         last = ((bits & self._pinned | self._opaque) & before).bit_length() - 1
         if last < 0:
             return block.nodes[0].index
@@ -363,7 +363,7 @@ class Planner:
         self._not_taken = 0  # what stands in the other arms is not awaited on the way to this call
         for (_, branch), (inner, _) in zip(path[level:], path[level + 1 :], strict=False):
             if isinstance(branch, Branch) and inner is branch.orelse:
-                self._not_taken |= _range(branch.body)
+                self._not_taken |= bits_in(branch.body)
         waits = bits & self.asks & ~((1 << begin[0]) - 1) & ((1 << outer.index) - 1)
         if not ask.common and outer is ask and self._awaited(begin[0], ask.index) == waits:
             return None  # the program comes to it as soon as anybody could
@@ -547,22 +547,11 @@ def _comes_once(block: Block) -> bool:
     return True
 
 
-def _span(node: Node) -> int:
-    return ((1 << (node.end - node.index)) - 1) << node.index
-
-
 def _bits(nodes: Iterator[Node]) -> int:
     bits = 0
     for node in nodes:
         bits |= 1 << node.index
     return bits
-
-
-def _range(block: Block) -> int:
-    if not block.nodes:
-        return 0
-    first, last = block.nodes[0].index, block.nodes[-1].end
-    return ((1 << (last - first)) - 1) << first
 
 
 def _regions(root: Block) -> dict[Node, tuple[Block, ...]]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..walking import Tree, copied, walk
 from .ir import Ask, Bind, Block, Branch, Loop, Node, Pinned
+from .names import renamed
 
 
 class Fusion(Protocol):
@@ -170,8 +171,4 @@ def _is_bound_in(name: str, *arms: Block) -> bool:
 
 def renamed_in(expr: Tree, names: dict[str, str]) -> Tree:
     """A copy with other names."""
-    made = copied(expr)
-    for node in walk(made):
-        if isinstance(node, ast.Name) and node.id in names:
-            node.id = names[node.id]
-    return made
+    return renamed([copied(expr)], names)[0]

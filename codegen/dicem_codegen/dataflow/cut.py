@@ -16,7 +16,7 @@ from ..walking import copied, inner_blocks, statements, walk
 from .ahead import Planner, Start
 from .calls import finish_of, start_of
 from .helpers import Helper
-from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node
+from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node, bits_in, bits_of
 from .names import bound_in, early_block, exposed_names, renamed, walked_names
 from .purity import Function
 from .speculate import Window
@@ -159,13 +159,13 @@ class Cutter:
                 at_once.append(way)
             else:
                 enters = first.index <= way.ask.index < first.end
-                key = (first.index, -1 if enters else way.keep & _span(first))
+                key = (first.index, -1 if enters else way.keep & bits_of(first))
                 waiting.setdefault(key, (first, []))[1].append(way)
         return at_once, list(waiting.values())
 
     def _first_awaited(self, block: Block, way: _Way) -> Node | None:
         """The first step of the block that this way awaits something in; none inside of what it enters."""
-        kept = way.keep & self._asks & _range(block)
+        kept = way.keep & self._asks & bits_in(block)
         if not kept:
             return None
         node = _step(block, (kept & -kept).bit_length() - 1)
@@ -177,8 +177,8 @@ class Cutter:
         """Whether it is a loop whose iterations wait for each other on this way, or whose `else` this enters."""
         if not isinstance(node, Loop):
             return False
-        after = _range(node.orelse) >> way.ask.index & 1
-        return bool((way.keep if after else way.carried) & self._asks & _range(node.body))
+        after = bits_in(node.orelse) >> way.ask.index & 1
+        return bool((way.keep if after else way.carried) & self._asks & bits_in(node.body))
 
     # Strands
 
@@ -255,7 +255,7 @@ class Cutter:
         wanted = base
         for way in ways:
             wanted |= way.keep | 1 << way.ask.index
-        wanted &= _range(block)
+        wanted &= bits_in(block)
         while wanted:
             node = _step(block, (wanted & -wanted).bit_length() - 1)
             wanted &= ~((1 << node.end) - 1)
@@ -307,7 +307,7 @@ class Cutter:
 
     def _serial_block(self, block: Block, ways: list[_Way], others: list[_Way], carried: int) -> list[ast.stmt]:
         """A part of an iteration that the next one waits for: what that needs is awaited here, all else beside it."""
-        inside = _range(block)
+        inside = bits_in(block)
         along = [way for way in ways if not way.keep & self._asks & inside & ~carried]
         at_once, waiting = self._parted(block, [way for way in ways if way not in along])
         spawned = [_in_ahead(line) for first, group in waiting for line in self._spawn(block, first, group)]
@@ -345,13 +345,6 @@ def _step(block: Block, index: int) -> Node:
     return block.nodes[bisect.bisect_right(block.nodes, index, key=lambda n: n.index) - 1]
 
 
-def _range(block: Block) -> int:
-    if not block.nodes:
-        return 0
-    first, last = block.nodes[0].index, block.nodes[-1].end
-    return ((1 << (last - first)) - 1) << first
-
-
 def _steps(ways: list[_Way]) -> int:
     steps = 0
     for way in ways:
@@ -361,7 +354,7 @@ def _steps(ways: list[_Way]) -> int:
 
 def _divided(block: Block, ways: list[_Way]) -> tuple[list[_Way], list[_Way]]:
     """The ways that end in a block, and the others."""
-    inside = [way for way in ways if _range(block) >> way.ask.index & 1]
+    inside = [way for way in ways if bits_in(block) >> way.ask.index & 1]
     return inside, [way for way in ways if way not in inside]
 
 
@@ -373,10 +366,6 @@ def _limit(block: Block, ask: Ask) -> int:
             limit = inner.parent.end
         inner = inner.parent.block
     return limit
-
-
-def _span(node: Node) -> int:
-    return ((1 << (node.end - node.index)) - 1) << node.index
 
 
 def _hermod(name: str, *arguments: ast.expr) -> ast.Call:

@@ -219,10 +219,11 @@ class Fusion:
 
     def _filling(self, append: Node, way: _Way) -> Loop | None:
         """The loop of the block in which a list is filled."""
-        for node in way.block.nodes[: way.place]:
-            if isinstance(node, Loop) and append in nodes_in([node]):
-                return node if asks_in([node]) else None
-        return None
+        step = append
+        while step.block is not way.block:
+            assert step.block.parent is not None
+            step = step.block.parent
+        return step if isinstance(step, Loop) and asks_in([step]) else None
 
     def _graft(
         self, way: _Way, filling: Loop, appends: list[Bind], elements: list[tuple[ast.expr, ast.expr | None]]
@@ -463,9 +464,7 @@ def _in_some_order(made: ast.expr) -> ast.Name | None:
 
 def _is_for_none(branch: Branch, block: Block, lists: set[str]) -> bool:
     """Whether an arm is entered only when a list is empty."""
-    return block is (branch.body if _says(branch.test, lists, empty=True) else branch.orelse) and (
-        _says(branch.test, lists, empty=True) or _says(branch.test, lists, empty=False)
-    )
+    return _says(branch.test, lists, empty=block is branch.body)
 
 
 def _says(test: ast.expr, lists: set[str], *, empty: bool) -> bool:

@@ -150,6 +150,19 @@ class Pinned(Node):
         return tuple(self.regions)
 
 
+def bits_of(node: Node) -> int:
+    """A step and all in it, as a set: an integer, a bit for each index."""
+    return ((1 << (node.end - node.index)) - 1) << node.index
+
+
+def bits_in(block: Block) -> int:
+    """All steps of a block and in them, as a set."""
+    if not block.nodes:
+        return 0
+    first, last = block.nodes[0].index, block.nodes[-1].end
+    return ((1 << (last - first)) - 1) << first
+
+
 def text_of(block: Block, indent: str = "") -> str:
     """The shadow, printed."""
     lines: list[str] = []

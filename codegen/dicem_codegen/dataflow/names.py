@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 
-from ..walking import children, walk
+from ..walking import Tree, children, walk
 from .purity import ITERATES
 
 
@@ -111,13 +111,13 @@ def _note(tree: ast.AST, bound: set[str], found: dict[str, None]) -> None:
             found.setdefault(name)
 
 
-def renamed(statements: list[ast.stmt], names: dict[str, str]) -> list[ast.stmt]:
-    """The statements with other names; changed in place."""
-    for statement in statements:
-        for node in walk(statement):
+def renamed(trees: list[Tree], names: dict[str, str]) -> list[Tree]:
+    """The trees with other names; changed in place."""
+    for tree in trees:
+        for node in walk(tree):
             if isinstance(node, ast.Name):
                 node.id = names.get(node.id, node.id)
-    return statements
+    return trees
 
 
 def ahead_block(body: list[ast.stmt]) -> ast.With:

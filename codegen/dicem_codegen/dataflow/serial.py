@@ -5,13 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
+from ..lower.scopes import COMPREHENSIONS
 from ..types import Diagnostic
 from ..walking import walk
 from .ahead import Planner
 from .ir import STARTED, Ask, Bind, Exit, Loop, Node, Pinned
-
-COLLECTING = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-"""What fills a list of its own, and changes none of the author's."""
 
 
 def notes(planner: Planner, place: Callable[[ast.AST], tuple[int, int]]) -> list[Diagnostic]:
@@ -64,7 +62,7 @@ def _changers(loop: Loop, planner: Planner) -> list[Node]:
     return [
         step for step, around in loop.needs
         if around is None and isinstance(step, Bind) and step.mutates & loop.reads and planner.waits_of(step)
-        and not any(isinstance(part, COLLECTING) for part in walk(step.anchor))
+        and not any(isinstance(part, COMPREHENSIONS) for part in walk(step.anchor))
     ]  # fmt: skip
 
 

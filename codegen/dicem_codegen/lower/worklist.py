@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 
+from ..walking import inner_blocks
 from .scopes import FUNCTIONS, Scope, Scopes
 from .values import Value, Values
 
@@ -57,7 +58,7 @@ class Worklist:
             if isinstance(node, ast.ClassDef):
                 self.add(node.body, self.scopes.inside[node])
             elif isinstance(node, ast.stmt) and not isinstance(node, FUNCTIONS):
-                for block in _blocks(node):
+                for block in inner_blocks(node):
                     self.add(block, scope)
 
     def settle(self) -> None:
@@ -92,18 +93,3 @@ class Worklist:
         if len(into) != before:
             for task in self._readers.get(id(into), ()):
                 self._wake(task)
-
-
-def _blocks(node: ast.stmt) -> list[list[ast.stmt]]:
-    """The statements in a statement, block by block, in their order."""
-    found: list[list[ast.stmt]] = []
-    match node:
-        case ast.If() | ast.For() | ast.AsyncFor() | ast.While():
-            found = [node.body, node.orelse]
-        case ast.With() | ast.AsyncWith():
-            found = [node.body]
-        case ast.Try() | ast.TryStar():
-            found = [node.body, *[handler.body for handler in node.handlers], node.orelse, node.finalbody]
-        case ast.Match():
-            found = [case.body for case in node.cases]
-    return found
