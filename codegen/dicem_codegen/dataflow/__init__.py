@@ -13,7 +13,7 @@ from ..lower.kinds import Kinds, infer
 from ..lower.values import PLAIN, Box, Value, is_immutable
 from ..pixels import Pixels
 from ..types import CallNode, CallSite, Diagnostic, Image, Lowered
-from ..walking import children, walk
+from ..walking import children, statements, walk
 from .across import HelperCall, joined
 from .ahead import Planner, Start
 from .build import Builder
@@ -77,7 +77,9 @@ def analyse(lowered: Lowered, functions: Registry, speculate: float = 0.0) -> Gr
     asking = [(f, o) for f, o in _functions(lowered.tree) if any(isinstance(n, ast.Await) for n in walk(f))]
     kept = keeps_iterators(lowered.tree)
     helpers = {} if kept is not None else candidates(lowered.tree, asking, lowered.entry)
-    shadows = _settled(asking, helpers, lambda f, o, h: _shadow(f, o, lowered, facts, kinds, pure, h), facts)
+    catches = any(isinstance(node, ast.Try) for node in statements(lowered.parsed.tree))
+    known = _Known(lowered, facts, kinds, pure, catches)
+    shadows = _settled(asking, helpers, lambda f, o, h: _shadow(f, o, known, h), facts)
     if kept is not None:
         for shadow in shadows:
             shadow.starts = []
@@ -165,12 +167,22 @@ def _functions(tree: ast.Module) -> list[tuple[ast.AsyncFunctionDef, frozenset[s
     return found
 
 
-def _shadow(
-    function: ast.AsyncFunctionDef, outer: frozenset[str], lowered: Lowered, facts: ModuleFacts, kinds: Kinds,
-    pure: frozenset[str], helpers: dict[str, Helper],
-) -> Shadow:  # fmt: skip
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the whole program."""
+
+    lowered: Lowered
+    facts: ModuleFacts
+    kinds: Kinds
+    pure: frozenset[str]
+    catches: bool
+    """there is a `try` in it"""
+
+
+def _shadow(function: ast.AsyncFunctionDef, outer: frozenset[str], known: _Known, helpers: dict[str, Helper]) -> Shadow:
+    lowered, facts, kinds = known.lowered, known.facts, known.kinds
     local, nodes = bound_names(function) | outer, walk(function)
-    purity = Purity(facts, local, pure)
+    purity = Purity(facts, local, known.pure)
     builder = Builder(
         lowered.sites, purity, _scope_names(function, nodes), helpers, kinds.same, lambda expr: _is_found(kinds, expr)
     )
@@ -189,7 +201,7 @@ def _shadow(
     find_needs(root, objects, purity, [name for name in shared if name not in plain])
 
     changing: frozenset[Loc] | None = None
-    if any(isinstance(node, ast.Try) for node in walk(lowered.parsed.tree)):
+    if known.catches:
         others: set[Loc] = {("name", name) for name in facts.variables - local}
         changing = frozenset(others if function.name == lowered.entry else {*others, ("object", SHARED)})
     planner = Planner(root, frozenset(parameters) | outer, objects.held_by, changing, _used_up(nodes, kinds))

@@ -32,16 +32,17 @@ def candidates(
     tree: ast.Module, functions: list[tuple[ast.AsyncFunctionDef, frozenset[str]]], entry: str
 ) -> dict[str, Helper]:
     """The functions that may have a variant, as far as their text alone tells."""
-    taken = {n.id for n in walk(tree) if isinstance(n, ast.Name)}
+    nodes = walk(tree)
+    taken = {n.id for n in nodes if isinstance(n, ast.Name)}
     counts: dict[str, int] = {}
-    for node in walk(tree):
+    for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             counts[node.name] = counts.get(node.name, 0) + 1
         elif isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
             counts[node.id] = counts.get(node.id, 0) + 1
         elif isinstance(node, ast.arg):
             counts[node.arg] = counts.get(node.arg, 0) + 1
-    methods = {n for c in walk(tree) if isinstance(c, ast.ClassDef) for n in c.body}
+    methods = {n for c in nodes if isinstance(c, ast.ClassDef) for n in c.body}
     found: dict[str, Helper] = {}
     for function, outer in functions:
         if function.name == entry or counts[function.name] > 1 or function in methods or not _is_simple(function):
@@ -59,14 +60,16 @@ def candidates(
     return found
 
 
+_NOT_SIMPLE = (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.Raise, ast.Assert)
+"""The last two: who decides to fail is a guard of what follows."""
+
+
 def _is_simple(function: Function) -> bool:
     arguments = function.args
     if arguments.vararg or arguments.kwarg or function.decorator_list:
         return False
-    if any(isinstance(n, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)) for n in walk(function)):
+    if any(isinstance(n, _NOT_SIMPLE) for n in walk(function)):
         return False
-    if any(isinstance(n, (ast.Raise, ast.Assert)) for n in walk(function)):
-        return False  # who decides to fail is a guard of what follows
     return all(isinstance(d, ast.Constant) for d in (*arguments.defaults, *(d for d in arguments.kw_defaults if d)))
 
 

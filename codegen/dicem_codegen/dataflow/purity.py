@@ -145,9 +145,12 @@ def _changeable(tree: ast.Module) -> set[str]:
         for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
         if isinstance(target, ast.Name) and not _is_text_or_number(statement.value)
     }  # fmt: skip
-    kept = {id(n) for node in walk(tree) for n in _only_looked_at(node, found)}
+    if not found:
+        return set()
+    nodes = walk(tree)
+    kept = {id(n) for node in nodes for n in _only_looked_at(node, found)}
     return {
-        n.id for n in walk(tree)
+        n.id for n in nodes
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in found and id(n) not in kept
     }  # fmt: skip
 
@@ -189,16 +192,17 @@ def _is_text_or_number(value: ast.expr | None) -> bool:
 
 def keeps_iterators(tree: ast.Module) -> ast.expr | None:
     """Where an iterator is put away, as into a list: who walks it later cannot be seen.  None: nowhere."""
+    nodes = walk(tree)
     named = {
-        t.id for n in walk(tree) if isinstance(n, ast.Assign) and _gives_iterator(n.value, frozenset())
+        t.id for n in nodes if isinstance(n, ast.Assign) and _gives_iterator(n.value, frozenset())
         for t in n.targets if isinstance(t, ast.Name)
     }  # fmt: skip
     names = frozenset(named)
-    shared = {name for n in walk(tree) if isinstance(n, ast.Global) for name in n.names}
+    shared = {name for n in nodes if isinstance(n, ast.Global) for name in n.names}
     shared |= {n.id for s in tree.body if isinstance(s, ast.Assign) for n in walk(s) if isinstance(n, ast.Name)}
     if names & shared:
         return ast.Name(min(names & shared), ast.Load())
-    for node in walk(tree):
+    for node in nodes:
         parts: list[ast.expr | None] = []
         match node:
             case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
@@ -389,8 +393,9 @@ def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[s
         return False
     local = bound_names(function)
     purity = Purity(facts, local, known)
-    fresh = _fresh_names(function)
-    for node in walk(function):
+    nodes = walk(function)
+    fresh = _fresh_names(function, nodes)
+    for node in nodes:
         match node:
             case (
                 ast.Global() | ast.Nonlocal() | ast.Yield() | ast.YieldFrom() | ast.Await() | ast.With() | ast.Delete()
@@ -423,11 +428,11 @@ def _is_name_in(expr: ast.expr, names: frozenset[str]) -> bool:
     return isinstance(expr, ast.Name) and expr.id in names
 
 
-def _fresh_names(function: Function) -> frozenset[str]:
+def _fresh_names(function: Function, nodes: list[ast.AST]) -> frozenset[str]:
     """Names that are only ever bound to something made on the spot."""
     fresh: set[str] = set()
     other: set[str] = {a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
-    for node in walk(function):
+    for node in nodes:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 made = isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.Constant,
@@ -438,7 +443,7 @@ def _fresh_names(function: Function) -> frozenset[str]:
             case ast.Name(id=name, ctx=ast.Store()):
                 pass
     stores: dict[str, int] = {}
-    for node in walk(function):
+    for node in nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             stores[node.id] = stores.get(node.id, 0) + 1
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
