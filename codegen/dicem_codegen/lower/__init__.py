@@ -25,6 +25,7 @@ from .eager import Eager
 from .exceptions import Exceptions
 from .expand import expand
 from .gaps import Gaps
+from .in_place import InPlace
 from .kept import Kept
 from .keys import Callbacks, Keys
 from .kinds import Kinds, infer
@@ -88,6 +89,7 @@ def _unfold(tree: ast.Module, colours: Colours, words: Words, refuse: Refusals) 
         Keys(unfolding, refuse, callbacks),
         Kept(unfolding, refuse, lazy),
         lazy,
+        InPlace(unfolding),
         Eager(unfolding),
         Receivers(unfolding),
     ]

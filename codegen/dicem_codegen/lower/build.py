@@ -61,6 +61,22 @@ def {name}(iterator):
     except {StopIteration}:
         raise {RuntimeError}('generator raised StopIteration')
 """,
+    "added": """
+def {name}(items, more):
+    if {isinstance}(items, {list}):
+        items.extend(more)
+    else:
+        items += more
+    return items
+""",
+    "repeated": """
+def {name}(items, times):
+    if {isinstance}(items, {list}):
+        items[:] = items * times
+    else:
+        items *= times
+    return items
+""",
     "kept": """
 {name} = []
 """,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..walking import children, walk
 from . import models
@@ -28,6 +28,12 @@ from .worklist import Worklist
 
 if TYPE_CHECKING:
     from .kinds import Kinds
+
+
+IN_PLACE: Final[dict[BoxKind, tuple[type[ast.operator], ...]]] = {
+    "list": (ast.Add, ast.Mult), "set": (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor), "dict": (ast.BitOr,)
+}  # fmt: skip
+"""Operators whose `x op= y` changes x itself."""
 
 
 class Inference(Worklist):
@@ -228,14 +234,19 @@ class Inference(Worklist):
 
     def _augmented(self, node: ast.AugAssign, scope: Scope) -> None:
         operand = self.eval(node.value, scope)
-        as_read = ast.BinOp(node.target, node.op, node.value)
         before = self.eval(node.target, scope)
+        after: Values = set()
         for value in before:
-            if isinstance(value, Box) and value.kind in ("list", "set", "dict"):
+            if isinstance(value, Box) and isinstance(node.op, IN_PLACE.get(value.kind, ())):
                 self.fill(value, self.iterate(operand))
                 if value.kind == "dict":
                     models.update_dict(self, value, operand)
-        self.assign(node.target, models.operate(self, as_read, before, operand, place=node), scope)
+                after.add(value)
+        rest = before - after
+        if rest:
+            as_read = ast.BinOp(node.target, node.op, node.value)
+            after |= models.operate(self, as_read, rest, operand, place=node)
+        self.assign(node.target, after, scope)
 
     def _match(self, node: ast.Match, scope: Scope) -> None:
         subject = self.eval(node.subject, scope)
