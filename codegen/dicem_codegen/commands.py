@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import signal
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
 
 Stage = Literal["parse", "check", "lower", "dataflow", "place", "emit"]
 MAX_SECONDS = 60
-VERIFY = "dicem_codegen.verify.commands"
+PARTS = ("verify.commands", "library.commands", "fleet.commands")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the compiler's commands to `dicem`."""
+    """Add the compiler's commands to `dicem`, and those of what is built on it."""
     app.command("compile", no_args_is_help=True)(compile_)
-    if importlib.util.find_spec("dicem_codegen.verify") and importlib.util.find_spec(VERIFY):
-        importlib.import_module(VERIFY).register(app)
+    for part in PARTS:
+        importlib.import_module(f"dicem_codegen.{part}").register(app)
 
 
 def compile_(

@@ -16,6 +16,7 @@ from dicem_shared.resources import need
 from dicem_shared.runner import RunLimits
 from dicem_shared.types import Id, Site, WhenAway
 
+from .deployed import DeployConfig
 from .shipping import ShippingConfig
 
 
@@ -51,6 +52,7 @@ class EdgeConfig(Strict):
     """what to do with a function's calls while the cloud cannot be reached, if the program does not say; else wait"""
     shipping: ShippingConfig = ShippingConfig()
     limits: EdgeLimits = EdgeLimits()
+    deploy: DeployConfig = DeployConfig()
     answers: str = "answers.db"
     """SQLite file that keeps every answer, taken from the working folder"""
 

@@ -28,6 +28,7 @@ from dicem_shared.types import Answer
 from .agent import Agent, AgentConfig
 from .answers import AnswerStore
 from .config import EdgeConfig
+from .deployed import Deployments
 from .functions import EdgeFunctions, build_edge
 from .shipping import LoadedFrame, Shipper
 from .uplink import Uplink
@@ -111,6 +112,19 @@ class Daemon:
         config = self.config
         functions = build_edge(config, can_range=recording.can_range)
         store = AnswerStore(Path(config.answers))
+        deployments = Deployments(
+            config.deploy, fleet=config.fleet, vehicle=config.vehicle, functions=catalog(), clock=self._clock
+        )
+
+        def deployed(name: str, payload: bytes) -> None:
+            if report := deployments.take(name, payload):
+                log.info("deployed program %s: %s %s", name, report.state, report.reason)
+                uplink.report(report)
+
+        def tell_all() -> None:
+            for report in deployments.reports():
+                uplink.report(report)
+
         uplink = Uplink(
             config.broker,
             fleet=config.fleet,
@@ -119,19 +133,22 @@ class Daemon:
             post=self._inbox.put,
             window=config.limits.calls_under_way,
             message_bytes=config.limits.message_bytes,
+            on_deploy=deployed if deployments.is_open else None,
+            on_connected=tell_all,
         )
         executor = ThreadExecutor(self._inbox.put)
         try:
             uplink.open()
             with Interpreter(catalog(), config.limits.program) as interpreter:
                 agent = self._agent(interpreter, functions, executor, uplink)
-                self._play(recording, rate, agent, uplink, store)
+                self._play(recording, rate, agent, uplink, store, deployments)
         finally:
             self.tally.unsent = uplink.unsent + uplink.refused
             self.tally.skipped = len(recording.skipped)
             uplink.close()
             executor.close()
             store.close()
+            deployments.close()
         return self.tally
 
     def _agent(
@@ -150,7 +167,10 @@ class Daemon:
         shipper = Shipper(config.shipping)
         return Agent(identity, interpreter, functions.functions, executor, uplink, shipper, self._clock)
 
-    def _play(self, recording: Recording, rate: float, agent: Agent, uplink: Uplink, store: AnswerStore) -> None:
+    def _play(
+        self, recording: Recording, rate: float, agent: Agent, uplink: Uplink, store: AnswerStore,
+        deployments: Deployments,
+    ) -> None:  # fmt: skip
         frames = self._paced(recording, rate)
         following = next(frames, None)
         next_tick = self._clock.monotonic() + TICK_S
@@ -163,13 +183,15 @@ class Daemon:
                 return  # what the broker has not taken by now is told of in the last line
             if now >= next_tick:
                 uplink.tick()
+                for report in deployments.review():
+                    uplink.report(report)
                 next_tick = now + TICK_S
             if not uplink.reachable:
                 agent.cloud_away()
             if following is not None and self._stop.is_set():
                 following = None
             if following is not None and now >= following[0]:
-                self._offer(agent, following[1], uplink, store)
+                self._offer(agent, following[1], uplink, store, deployments.programs(self.programs))
                 following = next(frames, None)
                 continue
             wake = min(next_tick, following[0] if following else next_tick)
@@ -190,12 +212,14 @@ class Daemon:
             start = frame.info.t_utc if start is None else start
             yield begin + (frame.info.t_utc - start) / rate, frame
 
-    def _offer(self, agent: Agent, frame: RecordedFrame, uplink: Uplink, store: AnswerStore) -> None:
+    def _offer(
+        self, agent: Agent, frame: RecordedFrame, uplink: Uplink, store: AnswerStore, programs: list[Program]
+    ) -> None:
         self.tally.frames += 1
-        if self._under_way >= self.config.limits.frames_waiting * len(self.programs):
+        if self._under_way >= self.config.limits.frames_waiting * len(programs):
             self.tally.missed += 1
             return
-        self._under_way += len(self.programs)
+        self._under_way += len(programs)
 
         def answered(answer: Answer) -> None:
             self._under_way -= 1
@@ -207,5 +231,5 @@ class Daemon:
 
         info = frame.info.model_copy(update={"t_utc": self._clock.utc(), "clock_source": "system", "t_unc_s": 0.0})
         loaded = LoadedFrame(info, frame.data)
-        for program in self.programs:
+        for program in programs:
             agent.submit(program, loaded, answered)

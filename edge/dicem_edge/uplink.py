@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from dicem_shared import messages
 from dicem_shared.broker_config import BrokerConfig
 from dicem_shared.clock import Clock
+from dicem_shared.deployment import Deployed
 from dicem_shared.errors import MessageError, Overloaded
 from dicem_shared.mqtt import NO_SUBSCRIBERS, REFUSED, Connection, Incoming, Note
-from dicem_shared.topics import topic
+from dicem_shared.topics import ROOT, parse, topic
 from dicem_shared.transport import OnReply, Traffic
 from dicem_shared.types import Answer, Failure, Reply, Request
 
@@ -52,7 +53,10 @@ class Uplink:
         post: Callable[[Callable[[], None]], None],
         window: int = 64,
         message_bytes: int = messages.MAX_MESSAGE_BYTES,
+        on_deploy: Callable[[str, bytes], None] | None = None,
+        on_connected: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_deploy` gets what comes on `deploy/<program>`; without it nobody listens there."""
         self._fleet, self._vehicle, self._clock, self._post = fleet, vehicle, clock, post
         self._window, self._limit = window, message_bytes
         self.reply_topic = topic(fleet, vehicle, "res", "agent")
@@ -64,11 +68,13 @@ class Uplink:
         """answers that the broker would not take"""
         self._unsent: dict[str, tuple[Answer, int]] = {}
         """with the connection under which each went out last"""
+        self._on_deploy, self._on_connected = on_deploy, on_connected
         status = topic(fleet, vehicle, "status")
+        deploys = () if on_deploy is None else (f"{ROOT}/{fleet}/{vehicle}/deploy/+",)
         self._connection = Connection(
             broker,
             f"{fleet}-{vehicle}",
-            subscriptions=(self.reply_topic,),
+            subscriptions=(self.reply_topic, *deploys),
             on_message=lambda incoming: post(lambda: self._arrived(incoming)),
             on_up=lambda: post(self._up_again),
             online=Note(status, b"online"),
@@ -110,6 +116,11 @@ class Uplink:
     def publish(self, answer: Answer) -> None:
         """See `dicem_shared.transport.AnswerSink.publish`."""
         self._transmit_answer(answer)
+
+    def report(self, deployed: Deployed) -> None:
+        """Say what came of a deployment; while there is no connection nothing is said, and all of it after the next."""
+        where = topic(self._fleet, self._vehicle, "deployed", deployed.program)
+        self._connection.publish(where, messages.encode(deployed), retain=True)
 
     def tick(self) -> None:
         """To be called about once a second: expires and repeats what has waited too long."""
@@ -163,6 +174,9 @@ class Uplink:
             self._nobody_until = self._clock.monotonic() + RESEND_S
 
     def _arrived(self, incoming: Incoming) -> None:
+        if self._on_deploy is not None and incoming.topic != self.reply_topic:
+            self._on_deploy(parse(incoming.topic).name, incoming.payload)
+            return
         try:
             reply = messages.decode(Reply, incoming.payload, limit=self._limit)
         except MessageError as cause:
@@ -178,6 +192,7 @@ class Uplink:
         entry.on_reply(reply, Traffic(entry.up, down))
 
     def _up_again(self) -> None:
+        self._on_connected()
         now = self._connection.generation
         for entry in self._pending.values():
             if entry.generation != now:

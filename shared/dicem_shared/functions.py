@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WithJs
 from pydantic.errors import PydanticUserError
 
 from .errors import ConfigError, InvalidCall, MessageError, UnknownFunction
+from .ids import digest
 from .topics import check_id
 from .types import Handle, Site, is_finite
 
@@ -68,6 +69,12 @@ class FunctionSpec:
         """The parameters that take a patch."""
         properties = self.parameters_schema.get("properties", {})
         return tuple(name for name, schema in properties.items() if schema.get("format") == "binary")
+
+    @property
+    def version(self) -> str:
+        """The same as long as calls look the same and mean the same: its schemas and its promises, not its words."""
+        schemas = [_without_words(self.parameters_schema), _without_words(self.result_schema)]
+        return digest("function", self.name, schemas, [self.pure, self.idempotent, self.equivalent])
 
     def check_params(self, params: dict[str, Any]) -> dict[str, Any]:
         """The parameters, validated and with defaults left out.
@@ -124,6 +131,20 @@ class FunctionSpec:
                 **(status or {}),
             },
         }
+
+
+def _without_words(schema: Any) -> Any:
+    """A JSON Schema without what is only for readers."""
+    if isinstance(schema, list):
+        return [_without_words(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in ("title", "description", "examples")}
+    return {
+        key: {name: _without_words(part) for name, part in value.items()}  # what it maps are names, not keywords
+        if key in ("properties", "$defs") and isinstance(value, dict) else _without_words(value)
+        for key, value in kept.items()
+    }  # fmt: skip
 
 
 def function(

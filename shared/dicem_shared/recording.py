@@ -9,7 +9,8 @@
 Times are seconds since 1970-01-01, UTC.  No path may lead out of the folder.
 
 A folder of photographs without a `recording.yaml` is a recording too: images in the order of their names, stamped by
-their EXIF date or one a second, with `gps.csv` and `imu.csv` beside them where there are any.
+their EXIF date or one a second, with `gps.csv` and `imu.csv` beside them where there are any.  A single photograph is
+a recording of one frame.
 """
 
 from __future__ import annotations
@@ -231,17 +232,20 @@ class Recording:
 
 
 def open_recording(path: Path) -> Recording:
-    """Open a recording folder.
+    """Open a recording folder, or a single photograph.
 
-    :raises RecordingError: missing, no folder, no images, or a file of it cannot be read; says which, and the line
+    :raises RecordingError: missing, neither, no images, or a file of it cannot be read; says which, and the line
     """
     if not os.path.exists(path):  # pathlib's own raises for a name that is too long or a folder that is closed
         raise RecordingError(
             f"recording {path} does not exist",
             todo="Give a recording folder, or render one with `dicem scenes render`.",
         )
+    if path.is_file() and path.suffix.lower() in _SUFFIXES:
+        return Recording(path=path, manifest=Manifest(name=path.name), index=[(_exif_time(path) or 0.0, path)])
     if not path.is_dir():
-        raise RecordingError(f"recording {path} is no folder", expected="a folder with recording.yaml or images")
+        expected = "a folder with recording.yaml or images, or a JPEG, PNG or WebP file"
+        raise RecordingError(f"recording {path} is no folder", expected=expected)
     if os.path.exists(path / "recording.yaml"):
         raw = read_yaml(path / "recording.yaml", error=RecordingError, what="recording")
         manifest = parse_config(Manifest, raw, where=str(path / "recording.yaml"), error=RecordingError)

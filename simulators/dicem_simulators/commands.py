@@ -14,7 +14,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dicem_codegen.library.commands import programs
 from dicem_shared.errors import ConfigError
+
+from . import programs_run
 
 if TYPE_CHECKING:
     from .simulate import Result
@@ -26,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the simulators' commands to `dicem`."""
     app.command("simulate")(simulate)
     app.add_typer(scenes, name="scenes")
+    programs_run.register(programs)
 
 
 def simulate(

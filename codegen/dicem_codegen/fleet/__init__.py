@@ -1,0 +1,1 @@
+"""Programs to boats: `dicem deploy`, `dicem undeploy`, `dicem deployments`, `dicem keygen`."""

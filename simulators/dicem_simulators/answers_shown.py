@@ -1,0 +1,64 @@
+"""Answers on a terminal: a line a frame, and what they come to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from dicem_codegen.types import printable
+from dicem_shared.types import Answer
+
+MAX_VALUE = 300
+"""characters of a value that a line shows"""
+
+
+def print_answer(answer: Answer, console: Console) -> None:
+    """One line: frame, status, where it was answered, how long it took, what it cost, what it is."""
+    value = answer.value if answer.status == "final" else f"{answer.status}: {answer.reason}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = printable(text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}...")
+    colour = {"final": "default", "failed": "red"}.get(answer.status, "yellow")
+    took = f"{answer.latency_s:6.2f} s  {answer.cost.bytes_up / 1000:7.1f} kB"
+    said = f"frame {answer.frame:5d}  {answer.source:6s} {took}  [{colour}]{escape(text)}[/]"
+    console.print(said, highlight=False, soft_wrap=True)
+    for line in printable(answer.printed.rstrip("\n")).splitlines() if answer.printed else []:
+        console.print(f"             printed: {escape(line[:MAX_VALUE])}", highlight=False, soft_wrap=True)
+
+
+def totals(answers: Sequence[Answer]) -> dict[str, Any]:
+    """What the answers come to; seconds and dollars are simulated."""
+    good = [answer for answer in answers if answer.status == "final"]
+    waits = sorted(answer.latency_s for answer in answers)
+    return {
+        "frames": len(answers),
+        "final": len(good),
+        "failed": len(answers) - len(good),
+        "latency_s": {"median": _part(waits, 0.5), "p95": _part(waits, 0.95)},
+        "bytes_up": sum(answer.cost.bytes_up for answer in answers),
+        "usd": sum(answer.cost.usd for answer in answers),
+        "time": "simulated",
+    }
+
+
+def print_totals(answers: Sequence[Answer], console: Console) -> None:
+    """One line."""
+    found = totals(answers)
+    failed = f", {found['failed']} failed" if found["failed"] else ""
+    console.print(
+        f"{found['frames']} frames{failed}; simulated: {found['latency_s']['median']:.2f} s in the median, "
+        f"{found['bytes_up'] / 1000:.0f} kB up, ${found['usd']:.4f} in all",
+        highlight=False,
+    )
+
+
+def documents(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """For machines."""
+    return [answer.model_dump(mode="json", by_alias=True) for answer in sorted(answers, key=lambda each: each.frame)]
+
+
+def _part(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
