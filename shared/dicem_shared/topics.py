@@ -1,12 +1,14 @@
 """MQTT topics: `dicem/v1/<fleet>/<vehicle>/...`, and which of them a sender may name.
 
-status            retained; `online`, `offline` (last will) or `stopped`; QoS 1
-event             an answer; QoS 1
-telemetry         link, load, battery; QoS 0
-cmd, config       to the vehicle; config is retained; QoS 1
-deploy/<program>  retained; QoS 1
-req/<function>    a call; QoS 1
-res/<client>      its reply; QoS 1
+status              retained; `online`, `offline` (last will) or `stopped`; QoS 1
+event               an answer; QoS 1
+telemetry           link, load, battery; QoS 0
+cmd, config         to the vehicle; config is retained; QoS 1
+deploy/<program>    to the vehicle: a program that it should run; retained; QoS 1
+deployed/<program>  what came of that; retained; QoS 1
+functions           what a cloud serves (`announcement.py`); retained; QoS 1
+req/<function>      a call; QoS 1
+res/<client>        its reply; QoS 1
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ from .errors import MessageError
 ROOT = "dicem/v1"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 
-Kind = Literal["status", "event", "telemetry", "cmd", "config"]
+Kind = Literal["status", "event", "telemetry", "cmd", "config", "functions"]
 _PLAIN = frozenset(get_args(Kind))
-_NAMED = frozenset({"deploy", "req", "res"})
+_NAMED = frozenset({"deploy", "deployed", "req", "res"})
 QOS: dict[str, int] = {"telemetry": 0}
 """QoS by the topic's kind; what is not named here is sent at QoS 1."""
-RETAINED = frozenset({"status", "config", "deploy"})
-_SHAPE = f"{ROOT}/<fleet>/<vehicle>/<kind>, where deploy, req and res have a /<name> and no other kind has"
+RETAINED = frozenset({"status", "config", "deploy", "deployed", "functions"})
+_SHAPE = f"{ROOT}/<fleet>/<vehicle>/<kind>, where deploy, deployed, req and res have a /<name> and no other kind has"
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,10 @@ def stored(source: str = SOURCE, name: str = "colours", **more: object) -> Store
 
 def generated(**more: object) -> Generated:
     found = checked()
+    attempts = (Attempt(1, "...", SOURCE, found, usage=Usage(9, 9)),)
     given = {
-        "question": "Which colours?", "checked": found,
-        "attempts": (Attempt(1, "...", SOURCE, found, usage=Usage(9, 9)),), "model": "m-1", "prompt_version": "p1", "functions": catalog(), "functions_from": "local",
+        "question": "Which colours?", "checked": found, "attempts": attempts, "model": "m-1", "prompt_version": "p1",
+        "functions": catalog(), "functions_from": "local",
     }  # fmt: skip
     return Generated(**(given | more))  # type: ignore[arg-type]
 
