@@ -159,6 +159,8 @@ class Recording:
     truth: dict[str, dict[str, Any]] = field(default_factory=dict)
     """by image file name"""
     max_pixels: int = 40_000_000
+    limit: int | None = None
+    """so many good frames are read; None: all"""
     skipped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -177,6 +179,8 @@ class Recording:
         self.skipped = []
         good = 0
         for sequence, (t_s, file) in enumerate(self.index):
+            if good == self.limit:
+                return
             try:
                 frame = self._read(sequence, t_s, file)
             except (ImageError, OSError) as cause:

@@ -6,7 +6,6 @@ simulate`, with the link and the devices that the program was compiled for.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -73,7 +72,8 @@ def open_look(look: Look) -> Opened:
     """
     edge_config, cloud_config = load_edge_config(look.edge_config), load_cloud_config(look.cloud_config)
     recording = open_recording(need(look.recording, "recording", "recordings"))
-    frames = tuple(itertools.islice(recording.frames(), look.frames))
+    recording.limit = look.frames
+    frames = tuple(recording.frames())
     edge = build_edge(edge_config, can_range=recording.can_range)
     cloud = build(cloud_config) if look.cloud is None else look.cloud
     models = [edge_config.detector.model, *(cloud_config.functions.models.values() if look.cloud is None else ())]

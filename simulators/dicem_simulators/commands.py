@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dicem_codegen.library.commands import programs
 from dicem_shared.errors import ConfigError
 
-from . import programs_run
+from . import ask, programs_run
 
 if TYPE_CHECKING:
     from .simulate import Result
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the simulators' commands to `dicem`."""
     app.command("simulate")(simulate)
     app.add_typer(scenes, name="scenes")
+    ask.register(app)
     programs_run.register(programs)
 
 

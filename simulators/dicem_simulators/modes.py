@@ -93,6 +93,7 @@ class Mission:
             Shipper(ShippingConfig(once=mode == "split")),
             self.clock,
             local_site=local,
+            alarm=self.clock.call_later,
         )
         for condition in world.link.conditions:
             if not condition.carries:

@@ -15,7 +15,7 @@ from .fuse import Fusion
 from .helpers import Helper
 from .ir import STARTED, Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 from .objects import PATCH_FIELDS
-from .purity import PATCH_ATTRIBUTES, Purity
+from .purity import PATCH_ATTRIBUTES, Purity, bound_names
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _PRINTS = frozenset({"print"})
@@ -470,7 +470,10 @@ class Builder:
         if isinstance(made, ast.Name):
             made.id = names.get(made.id, made.id)
         for name, value in ast.iter_fields(node):
-            if isinstance(value, ast.AST):
+            if isinstance(node, ast.Lambda) and value is node.body:  # its parameters keep their names
+                own = bound_names(node)
+                setattr(made, name, self._copied(value, {old: new for old, new in names.items() if old not in own}))
+            elif isinstance(value, ast.AST):
                 setattr(made, name, self._copied(value, names))
             elif isinstance(value, list):
                 setattr(made, name, [self._copied(v, names) if isinstance(v, ast.AST) else v for v in value])

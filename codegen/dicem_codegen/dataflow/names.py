@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..walking import Tree, children, walk
 from .purity import ITERATES
@@ -92,32 +92,40 @@ def _exposed(statements: list[ast.stmt], bound: set[str], found: dict[str, None]
 
 
 def _note(tree: ast.AST, bound: set[str], found: dict[str, None]) -> None:
-    own: set[str] = set()
-    read: list[str] = []
-    for node in walk(tree):
-        kind = node.__class__
-        if kind is ast.Name:
-            assert isinstance(node, ast.Name)
-            if isinstance(node.ctx, ast.Load) and node.id not in bound:
-                read.append(node.id)
-        elif kind is ast.comprehension:
-            assert isinstance(node, ast.comprehension)
-            own |= {n.id for n in walk(node.target) if isinstance(n, ast.Name)}
-        elif kind is ast.Lambda:
-            assert isinstance(node, ast.Lambda)
-            own |= {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
-    for name in read:
-        if name not in own:
-            found.setdefault(name)
+    for name in _free_names(tree, frozenset(bound)):
+        if isinstance(name.ctx, ast.Load):
+            found.setdefault(name.id)
 
 
 def renamed(trees: list[Tree], names: dict[str, str]) -> list[Tree]:
-    """The trees with other names; changed in place."""
+    """The trees with other names; changed in place.  What lambdas and comprehensions have for themselves stays."""
     for tree in trees:
-        for node in walk(tree):
-            if isinstance(node, ast.Name):
-                node.id = names.get(node.id, node.id)
+        for name in list(_free_names(tree, frozenset())):
+            name.id = names.get(name.id, name.id)
     return trees
+
+
+def _free_names(node: ast.AST, own: frozenset[str]) -> Iterator[ast.Name]:
+    """The names in a tree as they stand in the source; without those in `own`, and those that inner scopes bind."""
+    match node:
+        case ast.Name(id=name):
+            if name not in own:
+                yield node
+        case ast.Lambda(args=arguments, body=body):
+            yield from _free_names(arguments, own)  # the defaults
+            yield from _free_names(body, own | {part.arg for part in walk(arguments) if isinstance(part, ast.arg)})
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            inner = own | {n.id for each in node.generators for n in walk(each.target) if isinstance(n, ast.Name)}
+            for part in children(node):
+                if part is node.generators[0]:  # what it walks is evaluated outside
+                    yield from _free_names(node.generators[0].iter, own)
+                    for condition in node.generators[0].ifs:
+                        yield from _free_names(condition, inner)
+                else:
+                    yield from _free_names(part, inner)
+        case _:
+            for part in children(node):
+                yield from _free_names(part, own)
 
 
 def ahead_block(body: list[ast.stmt]) -> ast.With:

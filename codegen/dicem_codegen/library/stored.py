@@ -40,6 +40,7 @@ class CheckRecord(Strict):
 
     name: str
     detail: str = ""
+    """how many worlds, as far as time allowed; not part of the id"""
 
 
 class CallRecord(Strict):
@@ -97,8 +98,8 @@ class StoredProgram(Strict):
 
     def true_id(self) -> str:
         """What the id is if nobody has changed the record."""
-        own = {"name", "attempts", "created_utc", "id", "schema_version"}
-        return digest("stored-program", self.model_dump(mode="json", exclude=own))
+        own = dict.fromkeys(("name", "attempts", "created_utc", "id", "schema_version"), True)
+        return digest("stored-program", self.model_dump(mode="json", exclude={**own, "checks": {"__all__": {"detail"}}}))
 
     def identified(self) -> StoredProgram:
         """The same with its id."""
