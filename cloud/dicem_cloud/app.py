@@ -36,10 +36,10 @@ from dicem_shared.errors import (
 )
 from dicem_shared.functions import FunctionSpec
 from dicem_shared.ids import blob_id
-from dicem_shared.implementations import Implementation
 from dicem_shared.types import FrameInfo, ShippedBlob
 
 from .config import CloudConfig
+from .described import resource
 from .gateway import Gateway
 
 HTTP_VEHICLE = "_http"
@@ -91,13 +91,13 @@ def create_app(gateway: Gateway, config: CloudConfig) -> FastAPI:
     @app.get("/v1/functions", dependencies=guarded)
     def functions() -> dict[str, Any]:
         """Every function, as Kubernetes lists its resources."""
-        items = [_resource(one) for _, one in sorted(gateway.functions.items())]
+        items = [resource(one) for _, one in sorted(gateway.functions.items())]
         return {"apiVersion": "v1", "kind": "List", "items": items}
 
     @app.get("/v1/functions/{name}", dependencies=guarded)
     def function(name: str) -> dict[str, Any]:
         """One function: documentation, schemas, model."""
-        return _resource(gateway.function(name))
+        return resource(gateway.function(name))
 
     @app.post("/v1/functions/{name}:call", dependencies=guarded)
     async def call(name: str, request: Request) -> dict[str, Any]:
@@ -110,11 +110,6 @@ def create_app(gateway: Gateway, config: CloudConfig) -> FastAPI:
         return {"result": reply.result, "model": model, "compute_s": reply.compute_s}
 
     return app
-
-
-def _resource(implementation: Implementation) -> dict[str, Any]:
-    model = implementation.model
-    return implementation.spec.resource({"model": {"name": model.name, "sha256": model.sha256}, "replicas": 1})
 
 
 async def _params(request: Request, spec: FunctionSpec, max_body: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The gateway's MQTT side: takes calls from a shared subscription and sends the replies.
 
 A call is believed as far as its topic: the broker's ACL lets a vehicle publish under its own prefix only, so the
-vehicle that the topic names is the authenticated one, and a request that says otherwise is refused.
+vehicle that the topic names is the authenticated one, and a request that says otherwise is refused.  What is served is
+announced in a retained message, for those who write programs.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import threading
 from collections.abc import Callable
 
 from dicem_shared import messages
+from dicem_shared.announcement import announcement_topic
 from dicem_shared.broker_config import BrokerConfig
 from dicem_shared.errors import DicemError, MessageError
-from dicem_shared.mqtt import Connection, Incoming
+from dicem_shared.mqtt import Connection, Incoming, Note
 from dicem_shared.topics import ROOT, may_reply, parse, requests
 from dicem_shared.types import Answer, Failure, Reply, Request
 
+from .described import announcement
 from .gateway import Gateway
 
 log = logging.getLogger(__name__)
@@ -46,14 +49,28 @@ class Worker:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
         name = f"cloud-{socket.gethostname().split('.')[0]}-{os.getpid()}"
+        announced, gone = self._announcement(name)
         events = f"$share/cloud/{ROOT}/+/+/event"
         self._connection = Connection(
             broker,
             name,
             subscriptions=(*(requests(function) for function in gateway.functions), events),
             on_message=self._take,
+            online=announced,
+            offline=gone,
+            stopped=gone,
             keep_session=False,
         )
+
+    def _announcement(self, name: str) -> tuple[Note | None, Note | None]:
+        """What is said of the functions while we are there, and the empty message that takes it back."""
+        try:
+            said = messages.encode(announcement(self._gateway.functions, self._fleets), limit=self._limit)
+        except MessageError as cause:
+            log.warning("the functions are not announced: %s", cause)
+            return None, None
+        where = announcement_topic(name)
+        return Note(where, said), Note(where, b"")
 
     def start(self) -> None:
         """Connect and serve.

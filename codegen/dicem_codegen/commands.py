@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["parse", "check", "lower", "dataflow", "place", "emit"]
 MAX_SECONDS = 60
-PARTS = ("verify.commands", "library.commands", "fleet.commands")
+PARTS = ("verify.commands", "generate.commands", "library.commands", "fleet.commands")
 
 
 def register(app: typer.Typer) -> None:
@@ -87,7 +87,7 @@ def compile_(
     where = "<stdin>" if file == "-" else file
     if output is not None and os.path.exists(output) and os.path.exists(file) and os.path.samefile(output, file):
         raise ConfigError(f"-o {output} is the program itself", todo="Give the compiled program a name of its own.")
-    devices, known = _profiles(profile or []), _functions(functions)
+    devices, known = profiles_of(profile or []), _functions(functions)
     try:
         source = read_text(sys.stdin.buffer, where=where) if file == "-" else read_program(Path(file))
         with _deadline(where):
@@ -158,7 +158,7 @@ def _functions(path: Path | None) -> Registry | None:
     return load_functions(path)
 
 
-def _profiles(given: list[str]) -> dict[str, DeviceProfile]:
+def profiles_of(given: list[str]) -> dict[str, DeviceProfile]:
     """The vehicle's and the cloud's computer.
 
     :raises ConfigError: one cannot be used, or two are given for one side

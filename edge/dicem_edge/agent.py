@@ -8,11 +8,13 @@ clock.  All callbacks must come on one thread.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from dicem_shared import messages
 from dicem_shared.clock import Clock
 from dicem_shared.errors import CallTimeout, DicemError, ImageError, InvalidCall
 from dicem_shared.ids import answer_id
@@ -26,6 +28,12 @@ from dicem_shared.types import Answer, Cost, Failure, Reply, Request, Site, Sour
 
 from .asked import Asked, OnAnswer, Questions, Task, copy_of
 from .shipping import LoadedFrame, Shipper
+from .spending import Prices, overspent, refusal
+
+UNLIMITED = 2**62
+"""Bytes of a message that is only measured; the transport has its own limit."""
+Alarm = Callable[[float, Callable[[], None]], None]
+"""Calls the function so many seconds later."""
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +75,15 @@ class Agent:
         clock: Clock,
         *,
         local_site: Site = "edge",
+        alarm: Alarm = lambda _seconds, _action: None,
     ) -> None:
+        """`alarm`: who calls `stop_overdue` often enough needs none."""
         self.config, self._interpreter, self._functions = config, interpreter, functions
         self._executor, self._transport, self._shipper, self._clock = executor, transport, shipper, clock
-        self._local_site = local_site
+        self._local_site, self._alarm = local_site, alarm
         self._queue: deque[tuple[Program, LoadedFrame, OnAnswer]] = deque()
-        self._under_way = 0
+        self._under_way: list[Task] = []
+        self._prices = Prices()
         self._taking = False
         self._questions = Questions()
         self._there: list[Asked] = []
@@ -97,19 +108,29 @@ class Agent:
             elif self._away(asked.call) == "fail":
                 self._end(asked, self._out_of_reach(asked.call))
 
+    def stop_overdue(self) -> None:
+        """End the runs that have taken longer than `limits.wall_s`.  Call it now and then; more often does no harm."""
+        now = self._clock.monotonic()
+        for task in [task for task in self._under_way if now >= task.due]:
+            self._stop(task, "wall_s")
+
     def _take(self) -> None:
         """Begin what waits, as far as there is room."""
         if self._taking:
             return  # a run has ended at once, in the loop below
         self._taking = True
         try:
-            while self._queue and self._under_way < self._interpreter.max_runs:
+            while self._queue and len(self._under_way) < self._interpreter.max_runs:
                 program, frame, on_answer = self._queue.popleft()
                 context = Context(self.config.vehicle, frame.info, self.config.vocabulary)
+                wall_s = self._interpreter.limits.wall_s
+                due = self._clock.monotonic() + wall_s
                 run = self._interpreter.start(program, context)
-                self._under_way += 1
                 first = run.step.calls if isinstance(run.step, Waiting) else ()
-                self._proceed(Task(frame, run, on_answer, to_start=deque(first)))
+                task = Task(frame, run, on_answer, due, to_start=deque(first))
+                self._under_way.append(task)
+                self._alarm(wall_s, self.stop_overdue)
+                self._proceed(task)
         finally:
             self._taking = False
 
@@ -117,21 +138,33 @@ class Agent:
 
     def _proceed(self, task: Task) -> None:
         task.in_step = True
-        step = task.run.step
-        while isinstance(step, Waiting) and (task.to_start or task.to_deliver):
-            if task.to_start:
+        while not task.done and (task.to_start or task.to_deliver):
+            if self._clock.monotonic() >= task.due:
+                task.run.stop("wall_s")
+            elif task.to_start:
                 self._start(task, task.to_start.popleft())
             else:
-                step = task.run.resume([task.to_deliver.popleft()])
+                step = task.run.resume([task.to_deliver.popleft()], within_s=self._seconds_left(task))
                 task.to_start.extend(step.calls if isinstance(step, Waiting) else ())
         task.in_step = False
-        if not isinstance(step, Waiting):
-            task.done = True
-            self._under_way -= 1
+        step = task.run.step
+        if not isinstance(step, Waiting) and not task.answered:
+            task.answered = True
+            self._under_way.remove(task)
             if self._questions.end(task.frame.info):
                 self._shipper.forget(task.frame.info)
             task.on_answer(self._answer(task, step))
             self._take()
+
+    def _seconds_left(self, task: Task) -> float:
+        """How long it may compute now; where computing takes no time there is no end to it."""
+        return task.due - self._clock.monotonic() if self._clock.real else math.inf
+
+    def _stop(self, task: Task, limit: str, got: str = "") -> None:
+        """The run has gone over a limit: it ends, and what it still waits for is nobody's."""
+        task.run.stop(limit, got=got)
+        if not task.in_step:
+            self._proceed(task)
 
     def _settle(self, task: Task, call: ProgramCall, outcome: Outcome) -> None:
         if outcome.site is not None:
@@ -168,7 +201,7 @@ class Agent:
         if asked in self._there:
             self._there.remove(asked)
         if outcome.failure is not None:
-            self._questions.forget_failure(asked)
+            self._questions.forget(asked)
         stood_in = asked.moved and outcome.site == self._local_site
         for task, call, given in asked.deliver(outcome):
             if stood_in:
@@ -234,7 +267,7 @@ class Agent:
     # There
 
     def _start_there(self, asked: Asked) -> None:
-        call, task = asked.call, asked.payer
+        call = asked.call
         if self._transport is None:
             message = f"no way to the cloud, where {call.function} runs"
             self._end(asked, Outcome(failure=Failure(kind="RuntimeError", message=message)))
@@ -242,8 +275,24 @@ class Agent:
         if not self._transport.reachable and self._away(call) == "fail":
             self._end(asked, self._out_of_reach(call))
             return
+        while asked.wanted:
+            request = self._request(asked)
+            task = asked.payer
+            if self._send(asked, request):
+                self._there.append(asked)
+                for blob in request.blobs:
+                    task.shipped[blob.source.box] = blob.blob
+                return
+        self._questions.forget(asked)  # nobody could pay for it
+
+    def _request(self, asked: Asked) -> Request:
+        """The call as it leaves for the other site.
+
+        :raises ImageError: its pixels cannot be cut, encoded or redacted
+        """
+        call, task = asked.call, asked.payer
         spec = self._interpreter.registry.get(call.function)
-        request = Request(
+        return Request(
             call_id=call.id,
             vehicle=self.config.vehicle,
             program=task.run.program.id,
@@ -255,33 +304,59 @@ class Agent:
             priority=call.priority,
             reply_topic=self.config.reply_topic,
         )
-        self._send(asked, request)
-        self._there.append(asked)
-        for blob in request.blobs:
-            task.shipped[blob.source.box] = blob.blob
 
-    def _send(self, asked: Asked, request: Request) -> None:
+    def _send(self, asked: Asked, request: Request) -> bool:
+        """Send it, or end the run that would pay for it and cannot.
+
+        :raises DicemError: the transport does not take it
+        """
+        payer, limits = asked.payer, self._interpreter.limits
+        size = len(messages.encode(request, limit=UNLIMITED))
+        price = self._prices.of(request.function)
+        refused = refusal(payer.spending, limits, size, price)
+        if refused is not None:
+            self._stop(payer, *refused)
+            return False
+
         def replied(reply: Reply, traffic: Traffic) -> None:
-            task = asked.payer
-            task.up += traffic.up
-            task.down += traffic.down
-            task.cloud_s += reply.compute_s
-            task.usd += reply.price_usd
-            task.cached += reply.cached
+            payer.spending.expected_usd -= price
+            self._prices.learn(request.function, reply.price_usd)
+            self._account(asked.payer, reply, traffic)
             outcome = self._checked(asked.call, reply)
             missing = reply.failure is not None and reply.failure.blob_missing is not None
-            if missing and request.attempt == 1 and asked.wanted:
+            if missing and request.attempt == 1:
                 try:
-                    blobs = self._shipper.repack(task.frame, request.blobs)
-                    self._send(asked, request.model_copy(update={"attempt": 2, "blobs": blobs}))
-                    return
+                    if self._send_again(asked, request):
+                        return
                 except DicemError as cause:
                     outcome = Outcome(failure=failure_of(asked.call.function, cause))
             self._end(asked, outcome)
 
         assert self._transport is not None
         self._transport.send(request, replied)
+        payer.spending.up += size
+        payer.spending.expected_usd += price
         self._shipper.mark_sent(request.blobs)
+        return True
+
+    def _send_again(self, asked: Asked, request: Request) -> bool:
+        """Once more with all pixels, as the cloud lacks some; False if nobody wants it or can pay for it."""
+        while asked.wanted:
+            blobs = self._shipper.repack(asked.payer.frame, request.blobs)
+            if self._send(asked, request.model_copy(update={"attempt": 2, "blobs": blobs})):
+                return True
+        return False
+
+    def _account(self, task: Task, reply: Reply, traffic: Traffic) -> None:
+        """Write down what a call took; a run that has cost too much ends."""
+        task.up += traffic.up
+        task.down += traffic.down
+        task.cloud_s += reply.compute_s
+        task.spending.usd += reply.price_usd
+        task.cached += reply.cached
+        too_much = overspent(task.spending, self._interpreter.limits)
+        if too_much and not task.done:
+            self._stop(task, "usd", too_much)
 
     def _checked(self, call: ProgramCall, reply: Reply) -> Outcome:
         """What the cloud says, held against the schema: a program gets what it was promised, or a failure."""
@@ -324,7 +399,7 @@ class Agent:
                 bytes_up=task.up,
                 bytes_down=task.down,
                 cloud_s=task.cloud_s,
-                usd=task.usd,
+                usd=task.spending.usd,
                 calls=dict(task.started),
                 shared=dict(Counter(task.shared.values())),
             ),

@@ -8,15 +8,17 @@ A failure goes to those that waited for it and to nobody after them.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
-from dicem_shared.runner import Outcome, ProgramCall, Run
+from dicem_shared.runner import Outcome, ProgramCall, Run, Waiting
 from dicem_shared.types import Answer, Box, FrameInfo, Site
 
 from .shipping import LoadedFrame
+from .spending import Spending
 
 OnAnswer = Callable[[Answer], None]
 
@@ -28,6 +30,8 @@ class Task:
     frame: LoadedFrame
     run: Run
     on_answer: OnAnswer
+    due: float = math.inf
+    """when it has used up its time, on the monotonic clock"""
     started: Counter[str] = field(default_factory=Counter)
     shared: dict[int, str] = field(default_factory=dict)
     """the functions of the calls that another run paid for, by number"""
@@ -38,12 +42,17 @@ class Task:
     up: int = 0
     down: int = 0
     cloud_s: float = 0.0
-    usd: float = 0.0
+    spending: Spending = field(default_factory=Spending)
     shipped: dict[Box, str] = field(default_factory=dict)
     to_start: deque[ProgramCall] = field(default_factory=deque)
     to_deliver: deque[tuple[int, Outcome]] = field(default_factory=deque)
     in_step: bool = False
-    done: bool = False
+    answered: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether its run has ended: whatever comes now is nobody's."""
+        return not isinstance(self.run.step, Waiting)
 
 
 @dataclass(eq=False)
@@ -132,8 +141,8 @@ class Questions:
         known.askers.append((task, call))
         return known, True
 
-    def forget_failure(self, asked: Asked) -> None:
-        """What failed is asked again by whoever comes next."""
+    def forget(self, asked: Asked) -> None:
+        """What failed, or was never sent, is asked again by whoever comes next."""
         if asked.key is not None:
             frame = self._frames.get(_frame_key(asked.payer.frame.info))
             if frame is not None and frame.asked.get(asked.key) is asked:

@@ -16,6 +16,10 @@ from typing import Protocol
 class Clock(Protocol):
     """Where time comes from."""
 
+    @property
+    def real(self) -> bool:
+        """Whether its seconds are the machine's own, so that computing takes some of them."""
+
     def utc(self) -> float:
         """Seconds since 1970-01-01 UTC; may step when a GPS fix or NTP corrects it."""
 
@@ -25,6 +29,8 @@ class Clock(Protocol):
 
 class SystemClock:
     """The machine's own clock."""
+
+    real = True
 
     def utc(self) -> float:
         """See `Clock.utc`."""
@@ -40,6 +46,8 @@ class VirtualClock:
 
     Events at the same instant run in the order in which they were scheduled, so a run is a function of its inputs.
     """
+
+    real = False
 
     def __init__(self, start_utc: float = 0.0) -> None:
         self._start = start_utc

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, get_args
+import sys
+from typing import Any, Final, TypeGuard, get_args
 
 import pydantic_monty as monty
 from pydantic import ValidationError
 
 from .errors import InvalidCall, ProgramError, ProgramFailed, ProgramLimitError, ProgramSyntaxError
+from .limits import RunLimits, exceeded
 from .patches import check_handle
 from .program import Program
 from .types import FrameInfo, Handle
-
-if TYPE_CHECKING:
-    from .runner import RunLimits
 
 EXC_TYPES: Final = frozenset(get_args(monty.ExcType))
 MAX_PARAMETER_ITEMS: Final = 10_000
 """Lists, dicts and plain values in the parameters of one call."""
 MAX_CROSSING_BYTES: Final = 1_000_000
-"""What one call or promise hands to the host, `ITEM_BYTES` for each value and the length of its text."""
-MAX_CROSSING_TOTAL: Final = 16_000_000
+"""Memory here of what one call or promise hands to the host."""
+MAX_CROSSING_TOTAL: Final = 8_000_000
 """The same for all calls and promises of a run."""
-ITEM_BYTES: Final = 8
+MAX_MESSAGE_CHARACTERS: Final = 4_000
+"""Of an exception's message that much is kept: it enters answers and logs."""
+POINTER_BYTES: Final = 8
 MAX_PIXELS_A_SIDE: Final = 2**31 - 1
 INT64: Final = 2**63
 """Whole numbers stay below this: larger ones cannot be stored, and printing one of a million digits takes minutes."""
@@ -49,7 +50,7 @@ def arguments_of(snapshot: monty.FunctionSnapshot) -> tuple[Any, ...]:
 
 
 def weigh(values: tuple[Any, ...]) -> int:
-    """Bytes, roughly, of what is handed to the host; it stops counting once one call's bound is passed.
+    """Bytes of memory that what is handed to the host takes; it stops counting once one call's bound is passed.
 
     :raises ProgramLimitError: more than `MAX_CROSSING_BYTES`
     """
@@ -57,21 +58,18 @@ def weigh(values: tuple[Any, ...]) -> int:
     waiting: list[Any] = list(values)
     while waiting:
         item = waiting.pop()
-        weight += ITEM_BYTES
-        if isinstance(item, (str, bytes)):
-            weight += len(item)
-        elif isinstance(item, int):
-            weight += item.bit_length() // 8
-        elif isinstance(item, dict):
+        weight += sys.getsizeof(item, POINTER_BYTES)
+        if isinstance(item, dict):
             waiting += [*item.keys(), *item.values()]
         elif isinstance(item, (list, tuple, set, frozenset)):
             waiting += item
         elif isinstance(item, monty.MontyClassProxy):
             waiting += _attributes(item).values()
-        if weight + len(waiting) * ITEM_BYTES > MAX_CROSSING_BYTES:
+        if weight + len(waiting) * POINTER_BYTES > MAX_CROSSING_BYTES:
             raise ProgramLimitError(
-                "the program hands too much to its host", limit="output_kb", expected=f"{MAX_CROSSING_BYTES} bytes"
-            )
+                "the program hands too much to its host", limit="output_kb", expected=f"{MAX_CROSSING_BYTES} bytes",
+                todo="Hand over less at once.",
+            )  # fmt: skip
     return weight
 
 
@@ -173,11 +171,9 @@ def plain_value(value: Any, limits: RunLimits, frame: FrameInfo) -> Any:
     budget = [limits.output_bytes]
 
     def convert(item: Any, depth: int) -> Any:
-        budget[0] -= 8 + (len(item.encode(errors="replace")) if isinstance(item, str) else 0)
+        budget[0] -= 8 + (_utf8_bytes(item, budget[0]) if isinstance(item, str) else 0)
         if budget[0] < 0:
-            raise ProgramLimitError(
-                "the program returned too much", limit="output_kb", expected=f"at most {limits.output_kb:g} kB"
-            )
+            raise exceeded(limits, "output_kb", "the program", what="it returned too much")
         if item is None or isinstance(item, bool) or (isinstance(item, int) and abs(item) < INT64):
             return item
         if isinstance(item, str) and is_text(item):
@@ -201,6 +197,11 @@ def plain_value(value: Any, limits: RunLimits, frame: FrameInfo) -> Any:
     return convert(value, 32)
 
 
+def _utf8_bytes(text: str, enough: int) -> int:
+    """Its length as UTF-8; text that is longer than `enough` anyway is not encoded to find out."""
+    return len(text) if len(text) > enough else len(text.encode(errors="replace"))
+
+
 def _checked_handle(raw: Any, frame: FrameInfo) -> dict[str, Any]:
     try:
         handle = handle_of(raw)
@@ -211,36 +212,39 @@ def _checked_handle(raw: Any, frame: FrameInfo) -> dict[str, Any]:
 
 
 _LIMIT_SIGNS: Final = (
-    (TimeoutError, r"feed time limit exceeded: ", "cpu_s", "it computed for too long; is there an endless loop?"),
-    (MemoryError, r"memory limit exceeded: \d+ bytes > (\d+) bytes", "memory_mb", "it used too much memory"),
-    (RuntimeError, r"suspension limit \d+ exceeded", "calls", "it turned to its host too often"),
-    (RecursionError, r"maximum recursion depth exceeded", "recursion", "its calls inside calls go too deep"),
+    (TimeoutError, r"feed time limit exceeded: ", "cpu_s"),
+    (MemoryError, r"memory limit exceeded: \d+ bytes > (\d+) bytes", "memory_mb"),
+    (MemoryError, r"the worker exceeded its memory limit()", "memory_mb"),
+    (RuntimeError, r"suspension limit \d+ exceeded", "calls"),
+    (RecursionError, r"maximum recursion depth exceeded", "recursion"),
 )
-"""How the interpreter says that a limit was passed: exception, message, which limit, what it means."""
+"""How the interpreter says that a limit was passed: exception, message, which limit."""
 
 
-def _limit_passed(inner: BaseException, limits: RunLimits) -> tuple[str, str] | None:
-    """Which limit an exception stands for, and what that means."""
-    for kind, sign, limit, meaning in _LIMIT_SIGNS:
+def _limit_passed(inner: BaseException, where: str, limits: RunLimits) -> ProgramLimitError | None:
+    """The error for the limit that an exception stands for."""
+    for kind, sign, limit in _LIMIT_SIGNS:
         found = re.match(sign, str(inner)) if type(inner) is kind else None
         if found is not None:
-            # Printed text is collected outside the interpreter, by a collector that has its own bound.
-            printed = limit == "memory_mb" and found.group(1) == str(limits.output_bytes)
-            return ("output_kb", "it printed too much") if printed else (limit, meaning)
+            if limit == "memory_mb" and found.group(1) == str(limits.output_bytes):
+                # Printed text is collected outside the interpreter, by a collector that has its own bound.
+                return exceeded(limits, "output_kb", where, what="it printed too much")
+            turned = "it turned to its host too often" if limit == "calls" else ""
+            return exceeded(limits, limit, where, what=turned)
     return None
 
 
 def explain(cause: monty.MontyError, program: Program, limits: RunLimits) -> ProgramError:
     """What the interpreter says, as one of our errors, with the program's name and line."""
     if isinstance(cause, monty.MontyCrashedError):
-        return ProgramLimitError(f"{program.name}: the interpreter was stopped", limit="cpu_s", got=str(cause))
+        return _killed(cause, program, limits)
     frames = cause.traceback() if isinstance(cause, (monty.MontyRuntimeError, monty.MontySyntaxError)) else []
     line = next((frame.line for frame in reversed(frames) if frame.filename == PROGRAM_FEED), None)
     if line is not None and line > program.source.count("\n") + 1:
         line = None  # in what was put after the program, to call its entry
     where = f"{program.name}:{line}" if line else program.name
     inner = cause.exception()
-    exc_type, message = type(inner).__name__, str(inner)
+    exc_type, message = type(inner).__name__, _shortened(str(inner))
     if isinstance(cause, monty.MontySyntaxError) or "monty syntax parser" in message:
         return ProgramSyntaxError(f"{where}: {message.replace('The monty syntax parser', 'the interpreter')}")
     if type(inner) is NotImplementedError and "cannot suspend in this synchronous context" in message:
@@ -248,9 +252,19 @@ def explain(cause: monty.MontyError, program: Program, limits: RunLimits) -> Pro
             f"{where}: a call inside a key, map, filter or special method, where the interpreter cannot wait",
             todo="Make the calls before, and use their results there.",
         )
-    passed = _limit_passed(inner, limits)
-    if passed is not None:
-        limit, meaning = passed
-        todo = f"Raise limits.program.{limit} in the config if it is right to."
-        return ProgramLimitError(f"{where}: {meaning}", limit=limit, got=message, todo=todo)
-    return ProgramFailed(f"{where}: {exc_type}: {message}", exc_type=exc_type, line=line)
+    passed = _limit_passed(inner, where, limits)
+    return passed or ProgramFailed(f"{where}: {exc_type}: {message}", exc_type=exc_type, line=line)
+
+
+def _killed(cause: monty.MontyCrashedError, program: Program, limits: RunLimits) -> ProgramError:
+    """The program's process is gone: killed because it was past its time, or dead of what the program did."""
+    if cause.timed_out:
+        return exceeded(limits, "cpu_s", program.name)
+    return exceeded(limits, "memory_mb", program.name, what="its process died, most likely of too much memory or depth")
+
+
+def _shortened(message: str) -> str:
+    """As much of a message as is worth keeping, fit to be written down."""
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        message = f"{message[:MAX_MESSAGE_CHARACTERS]}... ({len(message)} characters)"
+    return message if is_text(message) else message.encode(errors="replace").decode()

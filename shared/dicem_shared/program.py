@@ -22,11 +22,14 @@ from .entries import call_arguments
 from .errors import ProgramError, ProgramSyntaxError
 from .ids import digest
 
-MAX_SOURCE_BYTES = 1_000_000
+MAX_SOURCE_BYTES = 200_000
+MAX_WORDS = 30_000
+"""Names, numbers, signs and line ends in a source: a tree of it takes up to 2 kB each, in the process that reads it."""
 ENTRIES = ("execute_command", "execute_query")
 _DIRECTIVE = re.compile(r"^# dicem: ([a-z-]+)=(\S+)\s*$", re.MULTILINE)
 _DIRECTIVES: dict[str, tuple[str, ...]] = {"crop-origin": ("bottom-left", "top-left"), "name": ()}
 """What a directive may say; an empty tuple: anything."""
+_WORD = re.compile(r"\w+|[^\w\s]|\n")
 _MODULES = {"hermod": "hermod", "PIL": "PIL", "PIL.Image": "PIL_Image"}
 """What the prelude calls the modules that it stands for."""
 
@@ -97,6 +100,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def _parse(source: str, where: str) -> ast.Module:
     if len(source) > MAX_SOURCE_BYTES:
         raise ProgramSyntaxError(f"{where}:1:1: too long", expected=f"at most {MAX_SOURCE_BYTES} characters")
+    words = sum(1 for _ in _WORD.finditer(source))
+    if words > MAX_WORDS:
+        raise ProgramSyntaxError(f"{where}:1:1: too long", expected=f"at most {MAX_WORDS} words", got=str(words))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd escapes are no concern of whoever runs the program

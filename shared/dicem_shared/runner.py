@@ -15,6 +15,7 @@ outcome that was delivered is in `run.log`, and `run.replay(log)` brings a fresh
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -40,10 +41,17 @@ from .errors import ConfigError, InvalidCall, Overloaded, ProgramError, ProgramL
 from .functions import FunctionSpec, Registry
 from .futures import Futures
 from .ids import call_id
+from .killer import Killer
+from .limits import RunLimits, exceeded
 from .patches import check_handle
 from .program import Program
 from .sharing import NotAhead, SharedCalls
 from .types import Failure, FrameInfo, Handle, ModelId, Site, WhenAway
+
+__all__ = [
+    "BOOTSTRAP", "PRELUDE", "CallOptions", "Context", "Failed", "Finished", "Interpreter", "Outcome", "ProgramCall",
+    "Run", "RunLimits", "Step", "Waiting", "unknown_function",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -53,35 +61,10 @@ HOST_FUNCTIONS: Final = (
     "wait_at_door", "open_door", "end",
 )  # fmt: skip
 END: Final = f"{HOST_MODULE}.end"
-
-
-class RunLimits(Strict):
-    """Totals for one program on one frame; going over one ends the run, and the program cannot catch it."""
-
-    cpu_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    """seconds of computing in the interpreter, waiting not counted"""
-    memory_mb: Annotated[float, Field(ge=4, le=1024)] = 64.0
-    calls: Annotated[int, Field(ge=1, le=10_000)] = 200
-    """calls that the program's lines make; those started ahead of them that they never come to are as many at most"""
-    output_kb: Annotated[float, Field(gt=0, le=10_000)] = 64.0
-    """printed text and returned value, each"""
-    recursion: Annotated[int, Field(ge=10, le=1000)] = 200
-    """calls inside calls; as in CPython a RecursionError, which alone of all these can be caught"""
-
-    @property
-    def output_bytes(self) -> int:
-        """`output_kb` in bytes."""
-        return int(self.output_kb * 1024)
-
-    @property
-    def tries_ahead(self) -> int:
-        """So often a program may try to start a call ahead, joined or not; then its ahead blocks do nothing more."""
-        return self.calls * 4
-
-    @property
-    def suspensions(self) -> int:
-        """Turns to the host: a call and its result, whether asked ahead or not, strands, promises."""
-        return self.calls * 16 + 100
+GRACE_S: Final = 0.4
+"""What looks at no clock, such as one huge multiplication, has so long past `cpu_s`; then its process is killed."""
+TURN_GRACE_S: Final = 0.8
+"""The same for what is not counted as computing: reading the source, starting a process."""
 
 
 class CallOptions(Strict):
@@ -173,9 +156,12 @@ class Interpreter:
         self.registry = registry
         self.limits = limits or RunLimits()
         self.max_runs = max(workers, max_runs)
-        grace = self.limits.cpu_s + 5
         self._pool = monty.Monty(
-            min_processes=workers, max_processes=self.max_runs, request_timeout=grace, checkout_timeout=1
+            min_processes=workers,
+            max_processes=self.max_runs,
+            checkout_timeout=1,
+            request_timeout=min(self.limits.cpu_s, self.limits.wall_s) + TURN_GRACE_S,
+            feed_duration_limit_grace=GRACE_S,
         )
         self._host = {HOST_MODULE: monty.ExternalModule(dict.fromkeys(HOST_FUNCTIONS, _unreachable))}
 
@@ -200,8 +186,8 @@ class Interpreter:
         session = self._pool.checkout(
             script_name=f"{program.name}.py",
             limits={
-                "max_feed_duration_secs": limits.cpu_s,
-                "max_memory": int(limits.memory_mb * 2**20),
+                "max_feed_duration_secs": min(limits.cpu_s, limits.wall_s),
+                "max_memory": limits.memory_bytes,
                 "max_recursion_depth": limits.recursion,
                 "max_suspensions": limits.suspensions,
             },
@@ -250,6 +236,7 @@ class Run:
         self._progress = _Progress()
         self._shared = SharedCalls()
         self._futures = Futures()
+        self._lists = self._tries_ahead = 0
         self._crossed = {False: 0, True: 0}
         """bytes that the program's lines handed over, and its ahead blocks"""
         self._occurrences: Counter[str] = Counter()
@@ -283,15 +270,29 @@ class Run:
         """The outcomes that `resume` was given, batch by batch: enough to replay the run."""
         return list(self._progress.log)
 
-    def resume(self, outcomes: Sequence[tuple[int, Outcome]]) -> Step:
-        """Hand over results and let the program go on as far as it can."""
+    def resume(self, outcomes: Sequence[tuple[int, Outcome]], *, within_s: float = math.inf) -> Step:
+        """Hand over results and let the program go on as far as it can.
+
+        `within_s`: so many seconds of the machine's own time are left of `wall_s`; a program that still computes then
+        is killed.  Only who runs in real time says so.
+        """
         self._progress.log.append(tuple(outcomes))
         for number, outcome in outcomes:
             if number not in self._progress.outcomes:
                 self._progress.outcomes[number] = outcome
                 self._futures.call_ended(number, _settled(outcome))
         if isinstance(self.step, Waiting):
-            self.step = self._guarded(self._deliver)
+            self._in_time(within_s)
+        return self.step
+
+    def stop(self, limit: str, *, got: str = "") -> Step:
+        """End the run because it went over a limit that only its driver can watch: `wall_s`, `bytes_up_kb`, `usd`.
+
+        The program does not get to know.  What is `pending` then is to be withdrawn.  A stop is not part of the log.
+        """
+        if isinstance(self.step, Waiting):
+            self.step = Failed(exceeded(self._limits, limit, self.program.name, got=got), self._printed.output)
+            self.close()
         return self.step
 
     def replay(self, log: Iterable[Batch]) -> Step:
@@ -330,13 +331,23 @@ class Run:
         start = self._session.feed_start(self.program.runnable, inputs=inputs, print_callback=self._printed)
         return self._advance(start)
 
+    def _in_time(self, within_s: float) -> None:
+        """Deliver, and kill the worker if it computes for longer than `within_s`."""
+        if within_s >= self._limits.cpu_s:  # it is stopped sooner for that
+            self.step = self._guarded(self._deliver)
+            return
+        with Killer(self._session.worker_pid, within_s) as killer:
+            self.step = self._guarded(self._deliver)
+        if killer.has_struck and isinstance(self.step, Failed):
+            self.step = Failed(exceeded(self._limits, "wall_s", self.program.name), self.step.printed)
+
     def _guarded(self, action: Callable[[], Step]) -> Step:
         try:
             step: Step = action()
         except monty.MontyError as cause:
             step = Failed(explain(cause, self.program, self._limits), self._printed.output)
         except ProgramError as cause:
-            step = Failed(cause, self._printed.output)
+            step = Failed(cause.with_traceback(None), self._printed.output)  # it would keep alive what was too large
         except Exception as cause:  # the last line of defence: no program ends anything but its own run
             log.exception("%s: the host stumbled over what the program did", self.program.name)
             what = f"{self.program.name}: it handed over something that its host cannot read"
@@ -401,7 +412,10 @@ class Run:
         if self._crossed[ahead] > MAX_CROSSING_TOTAL:
             if ahead:
                 return {"exc_type": "RuntimeError", "message": "hermod.ahead: too much was handed over"}
-            raise ProgramLimitError("the program hands too much to its host, call by call", limit="output_kb")
+            raise ProgramLimitError(
+                "the program hands too much to its host, call by call", limit="output_kb",
+                expected=f"{MAX_CROSSING_TOTAL} bytes", todo="Hand over less, or in fewer calls.",
+            )  # fmt: skip
         match name, arguments:
             case "call" | "call_sync", (function, params, *options):
                 try:
@@ -415,6 +429,9 @@ class Run:
                 self._blocked_on = number
                 return end
             case "functions", ():
+                self._lists += 1
+                if self._lists > self._limits.calls:  # each takes the host as long as ten calls
+                    raise exceeded(self._limits, "calls", self.program.name, what="it asked for the functions too often")
                 return {"return_value": [spec.resource() for spec in self._registry]}
             case "share_calls", ():
                 self._shared.on = True
@@ -430,6 +447,9 @@ class Run:
         :raises NotAhead: it was asked ahead, and is not pure or one too many
         """
         if ahead:
+            self._tries_ahead += 1
+            if self._tries_ahead > self._limits.tries_ahead:  # it asks past `hermod`, which stops sooner
+                raise exceeded(self._limits, "calls", self.program.name, what="it tried too many calls ahead")
             self._shared.check_ahead(self._registry, name)
         if not isinstance(name, str) or name not in self._registry:
             raise unknown_function(self._registry, name)
@@ -484,10 +504,7 @@ class Run:
         if ahead and made >= limit:
             raise NotAhead("hermod.ahead: too many calls on one frame", expected=f"at most {limit}")
         if not ahead and made - len(self._shared.untaken) >= limit:
-            raise ProgramLimitError(
-                f"{self.program.name}: too many calls on one frame", limit="calls",
-                expected=f"at most {limit}", todo="Raise limits.program.calls in the config, or ask less.",
-            )  # fmt: skip
+            raise exceeded(self._limits, "calls", self.program.name)
 
     def _call_id(self, function: str, params: dict[str, Any], at: str) -> str:
         frame = self.context.frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,8 +29,8 @@ def print_answer(answer: Answer, console: Console) -> None:
         console.print(f"             printed: {escape(line[:MAX_VALUE])}", highlight=False, soft_wrap=True)
 
 
-def totals(answers: Sequence[Answer]) -> dict[str, Any]:
-    """What the answers come to; seconds and dollars are simulated."""
+def totals(answers: Sequence[Answer], time: Literal["simulated", "real"] = "simulated") -> dict[str, Any]:
+    """What the answers come to.  `time`: what seconds and dollars are."""
     good = [answer for answer in answers if answer.status == "final"]
     waits = sorted(answer.latency_s for answer in answers)
     return {
@@ -40,16 +40,15 @@ def totals(answers: Sequence[Answer]) -> dict[str, Any]:
         "latency_s": {"median": _part(waits, 0.5), "p95": _part(waits, 0.95)},
         "bytes_up": sum(answer.cost.bytes_up for answer in answers),
         "usd": sum(answer.cost.usd for answer in answers),
-        "time": "simulated",
+        "time": time,
     }
 
 
-def print_totals(answers: Sequence[Answer], console: Console) -> None:
-    """One line."""
-    found = totals(answers)
+def print_totals(found: dict[str, Any], console: Console) -> None:
+    """One line of what `totals` gives."""
     failed = f", {found['failed']} failed" if found["failed"] else ""
     console.print(
-        f"{found['frames']} frames{failed}; simulated: {found['latency_s']['median']:.2f} s in the median, "
+        f"{found['frames']} frames{failed}; {found['time']}: {found['latency_s']['median']:.2f} s in the median, "
         f"{found['bytes_up'] / 1000:.0f} kB up, ${found['usd']:.4f} in all",
         highlight=False,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from dicem_shared.types import Answer
 
     from .answering import Opened
-
-MQTT_RATE = 5.0
-"""Frames of a recording are played so many times as fast as they were taken where a real cloud answers them."""
-_WORDS = re.compile(r"[a-z0-9]+")
-_SMALL = frozenset({"a", "an", "and", "are", "at", "be", "can", "do", "does", "in", "is", "it", "me", "of", "on", "or",
-                    "the", "there", "to", "we", "what", "which", "you"})  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +57,10 @@ def ask(
     objective: Annotated[
         Literal["latency", "cost"], typer.Option(help="What matters: the answer's delay, or its price.")
     ] = "latency",
+    rate: Annotated[
+        float,
+        typer.Option(min=0.01, max=1000, help="Over MQTT: play the recording so many times as fast as it was taken."),
+    ] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print program, answers and totals as JSON.")] = False,
 ) -> None:
     """Ask a question of every frame: a language model writes the program, dicem checks, compiles and runs it.
@@ -82,8 +79,9 @@ def ask(
     from dicem_codegen.generate.config import load_endpoint
     from dicem_codegen.generate.prompt import check_question
     from dicem_codegen.generate.report import text, usage_line
-    from dicem_codegen.library import ProgramStore, stored_program
+    from dicem_codegen.library import ProgramStore, name_of, stored_program
 
+    from .answering import answers_of
     from .answers_shown import documents, print_answer, print_totals, totals
 
     asked = check_question(question)
@@ -109,21 +107,19 @@ def ask(
         return
     if opened.notice and found.source == "local":
         errors.print(opened.notice, style="yellow")
-    answers = _answers(stored, found, opened, (lambda _: None) if as_json else lambda each: print_answer(each, console))
+    on_answer: Callable[[Answer], None] = (lambda _: None) if as_json else lambda each: print_answer(each, console)
+    is_real = found.source.startswith("mqtt")
+    answers = (
+        _over_mqtt(stored, found.source, opened, on_answer, rate) if is_real else answers_of(stored, opened, on_answer)
+    )
+    summary = totals(answers, time="real" if is_real else "simulated")
     if as_json:
-        told = {"program": stored.model_dump(mode="json"), "answers": documents(answers), "totals": totals(answers)}
+        told = {"program": stored.model_dump(mode="json"), "answers": documents(answers), "totals": summary}
         typer.echo(json.dumps(told, indent=2))
     else:
-        print_totals(answers, console)
+        print_totals(summary, console)
     if all(answer.status == "failed" for answer in answers):
         raise typer.Exit(1)
-
-
-def name_of(question: str) -> str:
-    """A name for a program that answers a question: its first telling words."""
-    words = [word for word in _WORDS.findall(question.lower()) if word not in _SMALL]
-    name = "-".join(words)[:32].strip("-")
-    return name or "question"
 
 
 def _looked_around(functions_from: str, recording: str, frames: int | None) -> tuple[Discovered, Opened]:
@@ -177,17 +173,9 @@ def _generated(
             raise kept(failed, None) from failed
 
 
-def _answers(
-    stored: StoredProgram, found: Discovered, opened: Opened, on_answer: Callable[[Answer], None]
+def _over_mqtt(
+    stored: StoredProgram, source: str, opened: Opened, on_answer: Callable[[Answer], None], rate: float
 ) -> list[Answer]:
-    from .answering import answers_of
-
-    if found.source == "local" or found.source.startswith("http"):
-        return answers_of(stored, opened, on_answer)
-    return _over_mqtt(stored, found.source, opened, on_answer)
-
-
-def _over_mqtt(stored: StoredProgram, source: str, opened: Opened, on_answer: Callable[[Answer], None]) -> list[Answer]:
     """The vehicle's own daemon on the recording, with the cloud that the broker knows."""
     from dicem_codegen.generate.discover import broker_of
     from dicem_edge.daemon import Daemon
@@ -212,5 +200,5 @@ def _over_mqtt(stored: StoredProgram, source: str, opened: Opened, on_answer: Ca
         })  # fmt: skip
         recording = open_recording(need(opened.look.recording, "recording", "recordings"))
         recording.limit = opened.look.frames
-        Daemon(settings, on_answer=answered).run(recording, rate=MQTT_RATE)
+        Daemon(settings, on_answer=answered).run(recording, rate=rate)
     return answers

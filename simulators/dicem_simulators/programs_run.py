@@ -52,10 +52,11 @@ def run(
     if opened.notice:
         Console(stderr=True).print(opened.notice, style="yellow")
     answers = answers_of(stored, opened, (lambda _: None) if as_json else lambda each: print_answer(each, console))
+    summary = totals(answers)
     if as_json:
-        told = {"program": document(stored), "answers": documents(answers), "totals": totals(answers)}
+        told = {"program": document(stored), "answers": documents(answers), "totals": summary}
         typer.echo(json.dumps(told, indent=2))
     else:
-        print_totals(answers, console)
+        print_totals(summary, console)
     if all(answer.status == "failed" for answer in answers):
         raise typer.Exit(1)

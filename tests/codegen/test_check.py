@@ -373,7 +373,7 @@ def test_other_functions_than_the_catalogs() -> None:
          "line. Did you mean left?"),
         ("min(image_patch.find('a'), key=len).wdth", "ImagePatch has no wdth"),
         ("image_patch.find('a')[0].wdth", "ImagePatch has no wdth"),
-        ("image_patch.find('a')[1:].wdth", None),
+        ("image_patch.find('a')[1:].wdth", "find gives a list of patches here, which has no wdth"),
         ("setattr(image_patch, 'wdth', 1)\nimage_patch.wdth", None),
         ("image_patch = image\nimage_patch.wdth", None),
         ("VideoSegment(image).trim(1).wdth", "VideoSegment has no wdth"),
@@ -381,6 +381,48 @@ def test_other_functions_than_the_catalogs() -> None:
 )  # fmt: skip
 def test_words_of_the_prelude(line: str, what: str | None) -> None:
     found = of_patch(line)
+    assert (found == []) if what is None else (len(found) == 1 and found[0].startswith(f"warning: {what}")), found
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("image_patch.compute_depth().lower()", "compute_depth gives a number here, which has no lower"),
+        ("image_patch.find('a').left", "find gives a list of patches here, which has no left. Walk over them, or "
+         "take one: patches[0].left"),
+        ("image_patch.find('a')['depth']", "find gives a list of patches here: ['depth'] is a TypeError"),
+        ("image_patch.compute_depth()['depth']", "compute_depth gives a number here, which has no items"),
+        ("image_patch['a']", "this is an ImagePatch, which has no items"),
+        ("for x in image_patch.compute_depth(): pass", "compute_depth gives a number here, which cannot be walked"),
+        ("for x in image_patch: pass", "this is an ImagePatch, which cannot be walked over"),
+        ("image_patch.find('a') > 0", "find gives a list of patches here: a list > a number is a TypeError. Write"),
+        ("image_patch.simple_query() == 3", "simple_query gives text here: text == a number is always False. coerce_"),
+        ("image_patch.simple_query() != 3", "simple_query gives text here: text != a number is always True"),
+        ("'a' + image_patch.compute_depth()", "compute_depth gives a number here: text + a number is a TypeError"),
+        ("image_patch.left - 'a'", "a patch's left is a number: a number - text is a TypeError"),
+        ("0 < image_patch.left < image_patch.simple_query()", "a patch's left is a number: a number < text is a Type"),
+        ("hermod.call_sync('depth', image=image_patch.find('a'))", "depth: image: a patch or an image is wanted here, "
+         "and find gives a list of patches here. Call it for each of them, or for one: patches[0]"),
+        ("hermod.call_sync('depth', image=image) < 5", "depth gives a dict here: a dict < a number is a TypeError. "
+         'Write ["depth"]'),
+        ("image_patch.left = 'a'\nimage_patch.left + 'b'", None),
+        ("image_patch.find('a') + [1]", None),
+        ("image_patch.find('a') * 2", None),
+        ("image_patch.simple_query() * 2 + 'a'", None),
+        ("image_patch.exists('a') + 1", None),
+        ("image_patch.exists('a') == 1", None),
+        ("image_patch.compute_depth() < 5", None),
+        ("image_patch.simple_query() < 'b'", None),
+        ("image_patch.find('a') == None", None),
+        ("f = hermod.call_sync('glip', image=image, object_name='a')\nf[0]['metres'] = 1\nf[0]['metres']", None),
+        ("f = hermod.call_sync('depth', image=image)\nf.update({'a': 1})\nf['a']", None),
+        ("f = hermod.call_sync('depth', image=image)\nf.update(a=1)\nf.get('a')", None),
+        ("f = hermod.call_sync('depth', image=image)\nf.setdefault('a', 1)\nf['a']", None),
+        ("f = hermod.call_sync('depth', image=image)\nf[f'{image}'] = 1\nf['a']", None),
+    ],
+)  # fmt: skip
+def test_uses_that_the_kind_of_a_value_forbids(line: str, what: str | None) -> None:
+    found = of_patch(f"import hermod\n{line}")
     assert (found == []) if what is None else (len(found) == 1 and found[0].startswith(f"warning: {what}")), found
 
 

@@ -23,9 +23,9 @@ def test_topics_as_documented() -> None:
     assert parse("dicem/v1/f/v/event") == Topic("f", "v", "event", "")
 
 
-def test_telemetry_alone_is_qos_0_and_three_kinds_are_retained() -> None:
+def test_telemetry_alone_is_qos_0_and_what_is_retained() -> None:
     assert [kind for kind in ("status", "event", "telemetry", "cmd", "req") if QOS.get(kind, 1) == 0] == ["telemetry"]
-    assert {"status", "config", "deploy"} == RETAINED
+    assert {"status", "config", "deploy", "deployed", "functions"} == RETAINED
 
 
 @given(IDS, IDS, st.sampled_from(["deploy", "req", "res"]), IDS)
@@ -33,7 +33,7 @@ def test_named_topics_come_back(fleet: str, vehicle: str, kind: str, name: str) 
     assert parse(topic(fleet, vehicle, kind, name)) == Topic(fleet, vehicle, kind, name)
 
 
-@given(IDS, IDS, st.sampled_from(["status", "event", "telemetry", "cmd", "config"]))
+@given(IDS, IDS, st.sampled_from(["status", "event", "telemetry", "cmd", "config", "functions"]))
 def test_plain_topics_come_back(fleet: str, vehicle: str, kind: str) -> None:
     assert parse(topic(fleet, vehicle, kind)) == Topic(fleet, vehicle, kind)
 

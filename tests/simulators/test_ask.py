@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from dicem_codegen.library import ProgramStore
+from dicem_codegen.library import ProgramStore, name_of
 from dicem_simulators import ask as ask_module
-from dicem_simulators.ask import name_of
 
 from ..codegen.generate.endpoint_server import ScriptedEndpoint, fails, refuses, says
 

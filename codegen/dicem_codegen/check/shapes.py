@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from dicem_shared.functions import FunctionSpec
 from dicem_shared.schema_types import resolved
 
+from ..lower.words import PATCH_NUMBERS
 from ..walking import walk
 from .subject import Subject
 
@@ -60,6 +61,32 @@ def schema_kind(schema: dict[str, Any]) -> str:
     return kind if isinstance(kind, str) else ""
 
 
+_SHOWN: Final = {
+    "object": "dict", "array": "list", "string": "text", "number": "number", "integer": "number", "boolean": "bool",
+}  # fmt: skip
+_NOUNS: Final = {
+    "dict": "a dict", "list": "a list", "text": "text", "number": "a number", "bool": "True or False",
+    "patch": "an ImagePatch", "video": "a VideoSegment", "call": "a call", "set": "a set",
+}  # fmt: skip
+
+
+def shown_kind(shape: Shape | None) -> str:
+    """In Python's words: `dict`, `list`, `text`, `number`, `bool`, `patch`, `video`, `call`, `set`; "" if unknown."""
+    if shape is None:
+        return ""
+    return _SHOWN.get(schema_kind(shape.schema), "") if shape.kind == "json" else shape.kind
+
+
+def given_by(shape: Shape) -> str:
+    """`depth gives a dict here`, for messages."""
+    noun = "a list of patches" if shape.kind == "list" and shape.item == PATCH else _NOUNS.get(shown_kind(shape), "")
+    if not shape.source:
+        return f"this is {noun}"
+    if shape.source in PATCH_NUMBERS:
+        return f"a patch's {shape.source} is {noun}"
+    return f"{shape.source} gives {noun} here"
+
+
 @cache
 def _words(name: str) -> frozenset[str]:
     """Attributes and methods of a class of the prelude."""
@@ -71,6 +98,14 @@ def _words(name: str) -> frozenset[str]:
     )
 
 
+_GIVES: Final[dict[str, dict[str, str]]] = {
+    "patch": {
+        "exists": "boolean", "verify_property": "boolean", "overlaps_with": "boolean", "best_text_match": "string",
+        "simple_query": "string", "llm_query": "string", "compute_depth": "number",
+    },
+    "": {"distance": "number", "bool_to_yesno": "string", "llm_query": "string", "process_guesses": "string"},
+}  # fmt: skip
+"""What plain values the prelude's methods and functions give."""
 PATCH_WORDS: Final = {"patch": _words("ImagePatch"), "video": _words("VideoSegment")}
 
 
@@ -81,6 +116,7 @@ class Shapes:
         self._subject = subject
         self._known: dict[ast.AST, Shape | None] = {}
         self._given = _given(subject)
+        self._stored = stored_attributes(subject)
         self._depth = 0
 
     def of(self, node: ast.expr) -> Shape | None:
@@ -105,9 +141,8 @@ class Shapes:
                 return self._call(node)
             case ast.Subscript():
                 return self._item(node)
-            case ast.Attribute(attr="result"):
-                inner = self.of(node.value)
-                return None if inner is None or inner.kind != "call" else inner.part(inner.schema)
+            case ast.Attribute():
+                return self._attribute(node)
             case ast.ListComp():
                 item = self.of(node.elt)
                 return None if item is None else Shape("list", item)
@@ -121,6 +156,14 @@ class Shapes:
             case ast.NamedExpr():
                 return self.of(node.value)
         return None
+
+    def _attribute(self, node: ast.Attribute) -> Shape | None:
+        owner = self.of(node.value)
+        if owner is None or node.attr in self._stored:
+            return None
+        if owner.kind == "call" and node.attr == "result":
+            return owner.part(owner.schema)
+        return _plain(node.attr, "number") if owner.kind == "patch" and node.attr in PATCH_NUMBERS else None
 
     @staticmethod
     def _same(found: list[Shape | None]) -> Shape | None:
@@ -170,6 +213,8 @@ class Shapes:
             return VIDEO
         if origin in ("set", "frozenset"):
             return SET
+        if origin in _GIVES[""]:
+            return _plain(origin, _GIVES[""][origin])
         if origin in _PASSING and len(node.args) == 1:
             shape = self.of(node.args[0])
             return shape if shape is not None and shape.kind == "list" else None
@@ -182,11 +227,13 @@ class Shapes:
         owner = self.of(node.func.value)
         match (owner.kind if owner else "", node.func.attr):
             case ("patch", "find"):
-                return Shape("list", PATCH)
+                return Shape("list", PATCH, "find")
             case ("patch", "crop") | ("video", "frame_from_index"):
                 return PATCH
             case ("video", "trim"):
                 return VIDEO
+            case ("patch", name) if name in _GIVES["patch"]:
+                return _plain(name, _GIVES["patch"][name])
         return None
 
     def _function(self, node: ast.Call) -> FunctionSpec | None:
@@ -198,6 +245,40 @@ class Shapes:
 def _result(spec: FunctionSpec, kind: Kind) -> Shape | None:
     schema = resolved(spec.result_schema, spec.result_schema)
     return Shape(kind, None, spec.name, schema, spec.result_schema) if isinstance(schema, dict) else None
+
+
+def _plain(source: str, kind: str) -> Shape:
+    """What a method or function of the prelude gives."""
+    schema = {"type": kind}
+    return Shape("json", None, source, schema, schema)
+
+
+def stored_attributes(subject: Subject) -> frozenset[str]:
+    """The attributes that a program gives to objects itself; all that it reads where `setattr` hides their names."""
+    hidden = any(isinstance(n, ast.Name) and n.id == "setattr" for n in subject.nodes)
+    return frozenset(
+        n.attr for n in subject.nodes if isinstance(n, ast.Attribute) and (hidden or isinstance(n.ctx, ast.Store))
+    )
+
+
+def stored_keys(subject: Subject) -> frozenset[str]:
+    """The keys that a program puts into dicts itself, results among them: `car["metres"] = 3`."""
+    found: set[str] = set()
+    for node in subject.nodes:
+        match node:
+            case ast.Subscript(ctx=ast.Store(), slice=ast.Constant(value=str() as key)):
+                found.add(key)
+            case ast.Call(func=ast.Attribute(attr="setdefault"), args=[ast.Constant(value=str() as key), *_]):
+                found.add(key)
+            case ast.Call(func=ast.Attribute(attr="update")) | ast.AugAssign(op=ast.BitOr()):
+                found |= {keyword.arg for keyword in getattr(node, "keywords", ()) if keyword.arg}
+                found |= {k.value for k in _literal_keys(node) if isinstance(k.value, str)}
+    return frozenset(found)
+
+
+def _literal_keys(node: ast.Call | ast.AugAssign) -> list[ast.Constant]:
+    values = node.args if isinstance(node, ast.Call) else [node.value]
+    return [key for each in values if isinstance(each, ast.Dict) for key in each.keys if isinstance(key, ast.Constant)]
 
 
 def _given(subject: Subject) -> dict[ast.AST, tuple[Literal["value", "item", "frame"], ast.expr | None]]:

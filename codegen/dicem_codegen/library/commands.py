@@ -95,10 +95,11 @@ def add(
 
     from .resolve import Setting, record, title_of
     from .store import ProgramStore
+    from .stored import program_name
 
     program = load_program(file)
     asked = question or title_of(program.source)
-    stored = record(program.source, name or program.name, catalog(), Setting(link=link), question=asked)
+    stored = record(program.source, name or program_name(program.name), catalog(), Setting(link=link), question=asked)
     path = ProgramStore().save(stored)
     typer.echo(f"{stored.name} ({stored.id[:12]}): {len(stored.checks)} checks passed; kept in {path}")
 

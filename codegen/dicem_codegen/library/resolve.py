@@ -8,13 +8,13 @@ from pathlib import Path
 
 from dicem_shared.errors import ConfigError, ProgramError
 from dicem_shared.functions import Registry
-from dicem_shared.program import Program, load_program
+from dicem_shared.program import load_program
 from dicem_shared.resources import find, roots
 
 from ..generate.types import Checked
 from ..types import Objective
 from .store import ProgramStore
-from .stored import StoredProgram, stored_program
+from .stored import StoredProgram, program_name, stored_program
 
 PLACE = "configs/programs"
 
@@ -94,7 +94,11 @@ def resolve(
         )
     program = load_program(path)
     return record(
-        program.source, name or _name(program), functions, setting or Setting(), question=title_of(program.source)
+        program.source,
+        name or program_name(program.name),
+        functions,
+        setting or Setting(),
+        question=title_of(program.source),
     )
 
 
@@ -112,8 +116,3 @@ def record(source: str, name: str, functions: Registry, setting: Setting, *, que
     if not checked.passed:
         raise NotReady(name, checked)
     return stored_program(name, checked, functions, question=question[:2000], created_utc=time.time())
-
-
-def _name(program: Program) -> str:
-    """The program's own name, as far as it may stand in a topic."""
-    return "".join(c if (c.isalnum() and c.isascii()) or c in "_-" else "-" for c in program.name)[:32] or "program"

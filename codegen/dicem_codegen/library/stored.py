@@ -6,9 +6,10 @@ somebody has changed by hand shows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -21,7 +22,13 @@ from dicem_shared.types import Id, Plain, Site, Utc, WhenAway
 from ..generate.types import Checked, Generated
 from ..types import CompiledProgram, Objective
 
-MAX_SOURCE = 200_000
+MAX_SOURCE: Final = 200_000
+
+_WORDS: Final = re.compile(r"[a-z0-9]+")
+_SMALL: Final = frozenset(
+    {"a", "an", "and", "are", "at", "be", "can", "do", "does", "in", "is", "it", "me", "of", "on", "or", "the", "there",
+     "to", "we", "what", "which", "you"}
+)  # fmt: skip
 
 Origin = Literal["generated", "written"]
 """by a language model, or by hand"""
@@ -99,7 +106,9 @@ class StoredProgram(Strict):
     def true_id(self) -> str:
         """What the id is if nobody has changed the record."""
         own = dict.fromkeys(("name", "attempts", "created_utc", "id", "schema_version"), True)
-        return digest("stored-program", self.model_dump(mode="json", exclude={**own, "checks": {"__all__": {"detail"}}}))
+        return digest(
+            "stored-program", self.model_dump(mode="json", exclude={**own, "checks": {"__all__": {"detail"}}})
+        )
 
     def identified(self) -> StoredProgram:
         """The same with its id."""
@@ -146,6 +155,18 @@ def stored_program(
         created_utc=created_utc,
     )
     return made.identified()
+
+
+def name_of(question: str) -> str:
+    """A name for a program that answers a question: its first telling words."""
+    words = [word for word in _WORDS.findall(question.lower()) if word not in _SMALL]
+    name = "-".join(words)[:32].strip("-")
+    return name or "question"
+
+
+def program_name(text: str) -> str:
+    """A file's or a program's own name, as far as it may stand in a topic."""
+    return "".join(c if (c.isalnum() and c.isascii()) or c in "_-" else "-" for c in text)[:32] or "program"
 
 
 def stale(stored: StoredProgram, functions: Registry) -> list[str]:

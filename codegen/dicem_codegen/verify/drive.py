@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,11 +136,17 @@ def _raised(error: ProgramError, calls: list[MadeCall]) -> Raised:
         case ProgramFailed():
             message = str(error).split(f"{error.exc_type}: ", 1)[-1]
             of_a_call = any((error.exc_type, message) == call.failure for call in calls)
-            return Raised(error.exc_type, message, "call" if of_a_call else "interpreter")
+            return Raised(error.exc_type, message, "call" if of_a_call else "interpreter", error.line)
         case ProgramLimitError() if error.limit == "recursion":
-            return Raised("RecursionError", error.got)
+            return Raised("RecursionError", error.got, line=_line(error))
         case ProgramLimitError():
-            return Raised(error.limit, error.what, "limit")
+            return Raised(error.limit, error.what, "limit", _line(error), error.expected)
         case ProgramSyntaxError():
             return Raised("not run", str(error), "refused")
-    return Raised(NOT_STORED, "")
+    return Raised(NOT_STORED, "", detail=error.got or error.what)
+
+
+def _line(error: ProgramLimitError) -> int | None:
+    """Where a limit was passed: the message begins with the program's name and that."""
+    found = re.match(r"[^:]*:(\d+): ", error.what)
+    return int(found.group(1)) if found else None

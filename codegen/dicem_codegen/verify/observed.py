@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -23,6 +23,10 @@ class Raised:
     type: str
     message: str
     origin: Origin = "interpreter"
+    line: int | None = field(default=None, compare=False)
+    """of the program that ran, where the runner knows it"""
+    detail: str = field(default="", compare=False)
+    """what the runner says of a limit, or of a value that cannot be stored"""
 
     def text(self) -> str:
         """`TypeError: what it says`."""
