@@ -23,12 +23,11 @@ def emit(lowered: Lowered, graph: Graph, plan: Plan | None = None) -> str:
         return [ast.keyword(name, ast.Constant(value)) for name, value in said.get(site.number, {}).items()]
 
     names = _fresh_names(tree)
-    variants = {helper.name: helper.variant for helper in graph.helpers.values()}
     insertions: list[tuple[list[ast.stmt], ast.stmt, list[ast.stmt]]] = []
     strands: list[tuple[ast.stmt, list[ast.AsyncFunctionDef]]] = []
     cutters = {
         shadow.function: Cutter(
-            shadow.planner, shadow.local, names, tags, shadow.walks_again.__contains__, variants
+            shadow.planner, shadow.local, names, tags, shadow.walks_again.__contains__, graph.helpers
         )
         for shadow in graph.shadows
     }  # fmt: skip

@@ -163,6 +163,10 @@ def _check_text(source: str, where: str) -> None:
     if source.count("{") > MAX_BRACES:
         place = _end_of(source[: [m.start() for m in re.finditer("{", source)][MAX_BRACES]])
         raise _refused(where, *place, "too-long", f"too many braces: at most {MAX_BRACES:,} are taken", _SHORTER)
+    words = program.count_words(source)
+    if words > program.MAX_WORDS:
+        message = f"too long: {words:,} names, numbers, commas and line ends, at most {program.MAX_WORDS:,} are taken"
+        raise _refused(where, 1, 1, "too-long", message, _SHORTER)
     null = source.find("\0")
     if null >= 0:
         raise _refused(where, *_end_of(source[:null]), "syntax", "a null byte: this is no text")

@@ -55,7 +55,7 @@ class RunLimits(Strict):
     @property
     def suspensions(self) -> int:
         """Turns to the host: a call and its result, whether asked ahead or not, strands, promises."""
-        return self.calls * 8 + 100
+        return self.calls * 12 + 100
 
 
 _SAID: Final = {

@@ -431,7 +431,7 @@ class Run:
             case "functions", ():
                 self._lists += 1
                 if self._lists > self._limits.calls:  # each takes the host as long as ten calls
-                    raise exceeded(self._limits, "calls", self.program.name, what="it asked for the functions too often")
+                    raise exceeded(self._limits, "calls", self.program.name, what="it listed the functions too often")
                 return {"return_value": [spec.resource() for spec in self._registry]}
             case "share_calls", ():
                 self._shared.on = True

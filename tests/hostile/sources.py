@@ -7,7 +7,8 @@ from typing import Final
 
 from .corpus import Case
 
-_END: Final = "def execute_command(image):\n    return 1\n"
+_HEAD: Final = "def execute_command(image):\n"
+_END: Final = _HEAD + "    return 1\n"
 _MANY: Final = 190_000
 
 _BOMBS: Final = {
@@ -35,13 +36,13 @@ _BOMBS: Final = {
     "two entries": ("refused", _END + _END.replace("command", "query")),
     "an entry that wants more": ("refused", "def execute_command(image, secret): return secret\n"),
     "comprehensions in comprehensions": (
-        "limit memory_mb", "def execute_command(image):\n    return " + "[" * 12 + "0" + " for a in range(99)]" * 12 + "\n",
+        "limit memory_mb", _HEAD + "    return " + "[" * 12 + "0" + " for a in range(99)]" * 12 + "\n",
     ),
     "finally in finally": (
-        "refused", "def execute_command(image):\n"
-        + "".join("    " * i + "try: x\n" + "    " * i + "finally:\n" for i in range(1, 15)) + "    " * 15 + "return 1\n",
+        "refused",
+        _HEAD + "".join(" " * i + "try: x\n" + " " * i + "finally:\n" for i in range(1, 15)) + " " * 15 + "0\n",
     ),
-    "a text of 190,000 letters": ("returns 190000", f"x = '{'a' * _MANY}'\ndef execute_command(image): return len(x)\n"),
+    "a text of 190,000 letters": ("returns 190000", f"x = '{'a' * _MANY}'\n{_HEAD}    return len(x)\n"),
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dicem_shared.errors import ProgramError, ProgramSyntaxError
-from dicem_shared.program import MAX_SOURCE_BYTES, load_program, prepare
+from dicem_shared.program import MAX_SOURCE_BYTES, MAX_WORDS, load_program, prepare
 
 ENTRY = "def execute_command(image):\n    return 1\n"
 
@@ -206,7 +206,8 @@ def test_the_id_is_the_source() -> None:
         ("x = \0", "p.py:1:1: source code string cannot contain null bytes"),
         ("\ud800", "p.py:1:1: not text"),
         ("-" * 100_000 + "1", "p.py:1:1: nested too deeply"),
-        ("x = 1" + "+1" * 100_000, "p.py:1:1: nested too deeply"),
+        ("x = 1" + "+1" * 20_000, "p.py:1:1: nested too deeply"),
+        ("x = [" + "1," * MAX_WORDS + "]", "p.py:1:1: too long (expected at most 30000 words, got 60001)"),
         ("x = " + "(" * 300 + ")" * 300, "p.py:1:205: too many nested parentheses"),
         ("x = " + "9" * 5000, "p.py:1:"),
         ("#" * (MAX_SOURCE_BYTES + 1), "p.py:1:1: too long"),

@@ -21,7 +21,17 @@ from .helpers import Helper, candidates, is_quiet
 from .ir import Ask, Block, Loc, Loop, Node, Pinned, text_of
 from .needs import find_needs
 from .objects import SHARED, Objects
-from .purity import Function, ModuleFacts, Purity, bound_names, facts_of, keeps_iterators, pure_functions
+from .purity import (
+    Function,
+    ModuleFacts,
+    Purity,
+    bound_names,
+    facts_of,
+    keeps_iterators,
+    pure_among,
+    pure_functions,
+    settled_functions,
+)
 from .serial import notes
 from .speculate import Window, windows
 
@@ -44,6 +54,8 @@ class Shadow:
     """names whose values can be walked any number of times"""
     starts: list[Start]
     planner: Planner
+    settled: dict[str, Function]
+    """functions of its own that see the same whenever they are called"""
     windows: list[Window] = field(default_factory=list)
 
 
@@ -133,9 +145,10 @@ def _settled(
         if loud:
             known = {function: shadow for function, shadow in known.items() if not mentions[function] & loud}
             continue
+        settled = {inner for s in shadows for inner in s.settled.values()}
         pure = {
             s.function.name for s, (_, outer) in zip(shadows, asking, strict=True)
-            if s.function.name in helpers and not outer and _is_pure(s)
+            if s.function.name in helpers and (not outer or s.function in settled) and _is_pure(s)
         }  # fmt: skip
         if all(helpers[name].is_pure for name in pure):
             return shadows
@@ -182,7 +195,8 @@ class _Known:
 def _shadow(function: ast.AsyncFunctionDef, outer: frozenset[str], known: _Known, helpers: dict[str, Helper]) -> Shadow:
     lowered, facts, kinds = known.lowered, known.facts, known.kinds
     local, nodes = bound_names(function) | outer, walk(function)
-    purity = Purity(facts, local, known.pure)
+    settled = settled_functions(function, outer, lambda expr: _is_plain_value(kinds, expr))
+    purity = Purity(facts, local, known.pure, pure_among(settled, facts, known.pure))
     builder = Builder(
         lowered.sites, purity, _scope_names(function, nodes), helpers, kinds.same, lambda expr: _is_found(kinds, expr)
     )
@@ -205,7 +219,7 @@ def _shadow(function: ast.AsyncFunctionDef, outer: frozenset[str], known: _Known
         others: set[Loc] = {("name", name) for name in facts.variables - local}
         changing = frozenset(others if function.name == lowered.entry else {*others, ("object", SHARED)})
     planner = Planner(root, frozenset(parameters) | outer, objects.held_by, changing, _used_up(nodes, kinds))
-    return Shadow(function, root, objects, local | builder.made, again, planner.starts(), planner)
+    return Shadow(function, root, objects, local | builder.made, again, planner.starts(), planner, settled)
 
 
 def _is_plain_value(kinds: Kinds, expr: ast.expr) -> bool:

@@ -12,7 +12,7 @@ from hermod.prelude import ImagePatch
 from ..types import CallSite
 from ..walking import children, inner_blocks, walk
 from .fuse import Fusion
-from .helpers import Helper
+from .helpers import Helper, variant_call
 from .ir import STARTED, Ask, Bind, Block, Branch, Exit, Loc, Loop, Node, Pinned
 from .objects import PATCH_FIELDS
 from .purity import PATCH_ATTRIBUTES, Purity, bound_names
@@ -337,7 +337,7 @@ class Builder:
         call = self._parts_of_call(expr.value)
         helper = self._helper_of(call) if site.form == "helper" else None
         if helper is not None and not helper.is_pure:
-            started = self._variant_call(call, helper)
+            started = variant_call(call, helper)
             self._add(Ask(self._anchor, self._block, target=self._temp(), call=started, site=site, common=True))
             pinned = self._pin(f"{helper.name} has effects", awaits=True, reads=[call], binds=[name])
             pinned.may_keep, pinned.call, pinned.site = True, call, site
@@ -351,11 +351,6 @@ class Builder:
 
     def _helper_of(self, call: ast.Call) -> Helper | None:
         return self._helpers.get(call.func.id) if isinstance(call.func, ast.Name) else None
-
-    def _variant_call(self, call: ast.Call, helper: Helper) -> ast.Call:
-        """The call of the variant, which is given what the helper sees around it."""
-        free = [ast.keyword(name, ast.Name(name, ast.Load())) for name in helper.free]
-        return ast.Call(ast.Name(helper.variant, ast.Load()), call.args, [*call.keywords, *free])
 
     def _parts_of_call(self, call: ast.Call) -> ast.Call:
         made = copy.copy(call)

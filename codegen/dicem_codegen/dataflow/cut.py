@@ -15,7 +15,7 @@ from ..types import CallSite
 from ..walking import copied, inner_blocks, statements, walk
 from .ahead import Planner, Start
 from .calls import finish_of, start_of
-from .helpers import Helper
+from .helpers import Helper, variant_call
 from .ir import Ask, Bind, Block, Branch, Exit, Loop, Node, bits_in, bits_of
 from .names import bound_in, early_block, exposed_names, renamed, walked_names
 from .purity import Function
@@ -54,14 +54,14 @@ class Cutter:
     """Cuts in one function.
 
     `local` are its own names; `names` gives new ones; `walks_again` says of a name that
-    walking it twice is safe; `variants` are the names of the helpers' variants.
+    walking it twice is safe; `helpers` are the functions that have variants.
     """
 
     def __init__(
         self, planner: Planner, local: frozenset[str], names: Callable[[str], str], tags: Tags,
-        walks_again: Callable[[str], bool], variants: dict[str, str],
+        walks_again: Callable[[str], bool], helpers: dict[str, Helper],
     ) -> None:  # fmt: skip
-        self._variants = variants
+        self._helpers = helpers
         self._planner, self._asks = planner, planner.asks
         self._local, self._name, self._tags, self._walks_again = local, names, tags, walks_again
         self._strands: list[ast.AsyncFunctionDef] = []
@@ -316,8 +316,9 @@ class Cutter:
     def _started(self, node: Ask) -> ast.stmt:
         assert node.site is not None
         call = copied(node.call)
-        if isinstance(call.func, ast.Name) and call.func.id in self._variants:
-            call.func.id = self._variants[call.func.id]
+        helper = self._helpers.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        if helper is not None:
+            call = variant_call(call, helper)
         return ast.Expr(start_of(call, node.site, self._tags(node.site)))
 
     def _awaited(self, node: Ask) -> list[ast.stmt]:

@@ -28,6 +28,12 @@ class Helper:
     """its value may be awaited by ahead code"""
 
 
+def variant_call(call: ast.Call, helper: Helper) -> ast.Call:
+    """The call of the variant instead of the helper's: it is given what the helper sees around it."""
+    free = [ast.keyword(name, ast.Name(name, ast.Load())) for name in helper.free]
+    return ast.Call(ast.Name(helper.variant, ast.Load()), call.args, [*call.keywords, *free])
+
+
 def candidates(
     tree: ast.Module, functions: list[tuple[ast.AsyncFunctionDef, frozenset[str]]], entry: str
 ) -> dict[str, Helper]:

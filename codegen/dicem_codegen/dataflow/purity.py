@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -239,10 +241,15 @@ def _gives_iterator(value: ast.expr, names: frozenset[str]) -> bool:
 
 
 class Purity:
-    """What calls do, in one function of a module; `local` are the names that the function binds."""
+    """What calls do, in one function of a module; `local` are the names that the function binds, `nested` those of them
+    that are functions of its own which only compute.
+    """
 
-    def __init__(self, facts: ModuleFacts, local: frozenset[str], pure_functions: frozenset[str]) -> None:
-        self.facts, self.local, self.pure_functions = facts, local, pure_functions
+    def __init__(
+        self, facts: ModuleFacts, local: frozenset[str], pure_functions: frozenset[str],
+        nested: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.facts, self.local, self.pure_functions, self.nested = facts, local, pure_functions, nested
 
     def effect(self, call: ast.Call) -> Effect:
         """What the call itself does, its arguments aside."""
@@ -274,7 +281,7 @@ class Purity:
 
     def _effect_of_name(self, name: str, call: ast.Call) -> Effect:
         if name in self.local:
-            return "unknown"
+            return "pure" if name in self.nested else "unknown"
         if name in self.facts.functions:
             return "pure" if name in self.pure_functions else "unknown"
         if name in self.facts.imports or name in self.facts.variables or name in self.facts.constants:
@@ -314,13 +321,13 @@ class Purity:
             case ast.Constant(value=None):
                 return True
             case ast.Name(id=name):
-                return name in self.pure_functions or (
-                    name not in self.local and name not in self.facts.constants and name not in self.facts.variables
-                    and name in _COMPUTE
-                )  # fmt: skip
+                if name in self.local:
+                    return name in self.nested
+                known = name in self.facts.constants or name in self.facts.variables
+                return name in self.pure_functions or (not known and name in _COMPUTE)
             case ast.Lambda(args=arguments, body=body) if not (arguments.defaults or any(arguments.kw_defaults)):
                 inner = frozenset(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
-                return Purity(self.facts, self.local | inner, self.pure_functions).is_pure(body)
+                return Purity(self.facts, self.local | inner, self.pure_functions, self.nested - inner).is_pure(body)
             case ast.Attribute(value=ast.Name(id="str"), attr=name):
                 return name in _METHODS
         return False
@@ -386,6 +393,62 @@ def pure_functions(facts: ModuleFacts) -> frozenset[str]:
         if not more:
             return known
         known |= more
+
+
+def settled_functions(
+    function: Function, around: frozenset[str], is_plain: Callable[[ast.expr], bool]
+) -> dict[str, Function]:  # fmt: skip
+    """The functions that a function defines for itself and whose surroundings are the same whenever they are called:
+    what they see of them was bound once, before, to something that nobody can change.  One that asks is among them only
+    where it is defined before the function itself has asked: later on, a variant at the module's top starts earlier.
+
+    :param around: the names of the functions around it
+    """
+    counts = Counter(_bindings(function))
+    changeable = {n.id for n in walk(function) if isinstance(n, ast.Name) and not is_plain(n)}
+    fixed = {a.arg for a in _arguments(function.args) if counts[a.arg] == 1} - changeable
+    found: dict[str, Function] = {}
+    local = bound_names(function) | around
+    has_asked = False
+    for statement in function.body:
+        if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            has_asked = has_asked or any(isinstance(node, ast.Await) for node in walk(statement))
+        match statement:
+            case ast.AsyncFunctionDef() if has_asked:
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)]) if counts[name] == 1 and name not in changeable:
+                fixed.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if counts[name] == 1:
+                seen = {n.id for n in walk(statement) if isinstance(n, ast.Name)} - bound_names(statement)
+                defaults = [*statement.args.defaults, *statement.args.kw_defaults]
+                plain = all(isinstance(default, ast.Constant) for default in defaults if default is not None)
+                if plain and not seen & local - fixed:
+                    found[name] = statement
+    return found
+
+
+def pure_among(settled: dict[str, Function], facts: ModuleFacts, known: frozenset[str]) -> frozenset[str]:
+    """Those of them that compute and nothing else."""
+    return frozenset(name for name, each in settled.items() if _is_pure_function(each, facts, known))
+
+
+def _arguments(arguments: ast.arguments) -> list[ast.arg]:
+    rest = [each for each in (arguments.vararg, arguments.kwarg) if each is not None]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *rest]
+
+
+def _bindings(function: Function) -> Iterator[str]:
+    """A name for each place in a function that binds it, inner functions' own places too; parameters once more."""
+    for node in walk(function):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name) | ast.ExceptHandler(name=str(name)):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.alias(name=name, asname=asname):
+                yield asname or name.split(".")[0]
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                yield name
 
 
 def _is_pure_function(function: Function, facts: ModuleFacts, known: frozenset[str]) -> bool:  # noqa: PLR0912 - one case a kind of node
