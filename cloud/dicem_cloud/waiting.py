@@ -1,0 +1,321 @@
+"""What waits for one function, and what runs next: a queue without threads, sleeps or a clock of its own.
+
+    ticket = queue.offer(call, flow, priority=5, deadline_s=now + 10, now_s=now)     # or Overloaded
+    if queue.due_s(now) <= now:
+        batch = queue.take(now)
+
+In this order: a lower priority number goes first; within a priority the flows (a vehicle's program each) take turns, by
+start-time fair queueing (Goyal, Vin and Cheng, 1996), so that a boat with a thousand calls does not keep one with a
+single call waiting; within a flow the earliest deadline goes first.  What cannot be answered in time is refused at the
+door, and what has grown too old is never computed.  The same code runs in the gateway and in simulations.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from dicem_shared.errors import Overloaded
+
+T = TypeVar("T")
+PRIORITIES: Final = range(10)
+SMOOTHING: Final = 0.2
+"""How much the last batch counts in what the next is expected to take."""
+MIN_RETRY_S: Final = 0.05
+
+
+class Flow(NamedTuple):
+    """Who a call is for: flows of one priority get equal shares of a function."""
+
+    vehicle: str
+    program: str = ""
+
+
+class State(Enum):
+    """Where a ticket is; all but the first are its end here."""
+
+    WAITING = "waiting"
+    TAKEN = "taken"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    DISPLACED = "displaced"
+    """it made room for a call that matters more"""
+
+
+@dataclass(eq=False)
+class Ticket(Generic[T]):
+    """One call that waits.  Times are seconds on the clock that the queue is told the time by."""
+
+    item: T
+    flow: Flow
+    priority: int
+    deadline_s: float
+    arrived_s: float
+    number: int
+    """counts arrivals: the tie-breaker that makes the order the same each time"""
+    state: State = State.WAITING
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a function takes at once, and what may wait for it."""
+
+    max_batch: int = 1
+    max_wait_s: float = 0.0
+    """so long the first of a batch waits for company"""
+    max_waiting: int = 256
+
+
+@dataclass
+class Counts:
+    """What has become of all that was offered."""
+
+    offered: int = 0
+    refused: int = 0
+    ended: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+
+
+class Waiting(Generic[T]):
+    """See the module's text."""
+
+    def __init__(self, name: str, bounds: Bounds) -> None:
+        self.name, self.bounds = name, bounds
+        self.batch_s = 0.0
+        """what a batch is expected to take, from those that have run; 0: nothing is known yet"""
+        self.counts = Counts()
+        self.running = 0
+        """batches that were taken and have not ended"""
+        self._numbers = itertools.count()
+        self._classes = [_Class[T]() for _ in PRIORITIES]
+        self._served: dict[Flow, float] = {}
+        """by flow: how far it has come, in turns"""
+        self._turn = 0.0
+        self._arrivals: list[tuple[float, int, Ticket[T]]] = []
+        self._deadlines: list[tuple[float, int, Ticket[T]]] = []
+
+    def __len__(self) -> int:
+        """Tickets that wait."""
+        return sum(len(each) for each in self._classes)
+
+    # At the door
+
+    def offer(
+        self, item: T, flow: Flow, *, priority: int, deadline_s: float, now_s: float
+    ) -> tuple[Ticket[T], list[Ticket[T]]]:  # fmt: skip
+        """A ticket for a call, and those that had to make room for it.
+
+        :raises Overloaded: there is no room, or its turn would come after its deadline; says when to try again
+        """
+        self.counts.offered += 1
+        wait_s = self.expected_wait_s(priority)
+        if now_s + wait_s > deadline_s:
+            self.counts.refused += 1
+            what = f"{self.name} is busy: its turn would come after the call's deadline"
+            raise Overloaded(what, expected=f"{wait_s:.1f} s", retry_after_s=max(wait_s, MIN_RETRY_S))
+        displaced = []
+        if len(self) >= self.bounds.max_waiting:
+            worst = self._worst(flow, priority)
+            if worst is None:
+                self.counts.refused += 1
+                what = f"{self.name} is busy: too many calls wait for it"
+                expected = f"at most {self.bounds.max_waiting}"
+                raise Overloaded(what, expected=expected, retry_after_s=max(wait_s, MIN_RETRY_S))
+            self._end(worst, State.DISPLACED)
+            displaced.append(worst)
+        ticket = Ticket(item, flow, priority, deadline_s, now_s, next(self._numbers))
+        self._classes[priority].add(ticket, self._tag(flow))
+        heapq.heappush(self._arrivals, (now_s, ticket.number, ticket))
+        heapq.heappush(self._deadlines, (deadline_s, ticket.number, ticket))
+        return ticket, displaced
+
+    def expected_wait_s(self, priority: int) -> float:
+        """Seconds until a call of this priority that came now would have its result, as far as can be told."""
+        ahead = sum(len(each) for each in self._classes[: priority + 1])
+        return (math.ceil((ahead + 1) / self.bounds.max_batch) + self.running) * self.batch_s
+
+    def cancel(self, ticket: Ticket[T]) -> bool:
+        """Nobody waits for it any more; False: it is not waiting here."""
+        if ticket.state is not State.WAITING:
+            return False
+        self._end(ticket, State.CANCELLED)
+        return True
+
+    # At the counter
+
+    def due_s(self, now_s: float) -> float:
+        """When the next batch should be taken: `now_s` or earlier means at once, infinity that nothing waits."""
+        waiting = len(self)
+        if not waiting:
+            return math.inf
+        if waiting >= self.bounds.max_batch:
+            return now_s
+        first, urgent = _first(self._arrivals), _first(self._deadlines)
+        assert first is not None
+        assert urgent is not None
+        return min(first.arrived_s + self.bounds.max_wait_s, urgent.deadline_s - self.batch_s)
+
+    def take(self, now_s: float) -> tuple[list[Ticket[T]], list[Ticket[T]]]:
+        """The next batch, perhaps empty, and what has waited past its deadline, which is not computed."""
+        late = self._expire(now_s)
+        batch: list[Ticket[T]] = []
+        while len(batch) < self.bounds.max_batch and (ticket := self._next()) is not None:
+            self._end(ticket, State.TAKEN)
+            batch.append(ticket)
+        if batch:
+            self.running += 1
+        self._forget()
+        return batch, late
+
+    def ended(self, seconds: float) -> None:
+        """A batch has run for so long."""
+        self.running -= 1
+        self.batch_s = seconds if not self.batch_s else self.batch_s + SMOOTHING * (seconds - self.batch_s)
+
+    def drain(self) -> list[Ticket[T]]:
+        """Cancel all that waits, for the end."""
+        left = [ticket for each in self._classes for ticket in each.tickets()]
+        for ticket in left:
+            self._end(ticket, State.CANCELLED)
+        return left
+
+    # Inside
+
+    def _tag(self, flow: Flow) -> float:
+        """How far a flow is; one that was away comes in where the others are, and has saved nothing up."""
+        return self._served.setdefault(flow, self._turn) if self._is_waiting(flow) else self._catch_up(flow)
+
+    def _is_waiting(self, flow: Flow) -> bool:
+        return any(each.holds(flow) for each in self._classes)
+
+    def _catch_up(self, flow: Flow) -> float:
+        self._served[flow] = max(self._served.get(flow, self._turn), self._turn)
+        return self._served[flow]
+
+    def _next(self) -> Ticket[T] | None:
+        for each in self._classes:
+            ticket = each.first(self._served)
+            if ticket is not None:
+                self._turn = max(self._turn, self._served[ticket.flow])
+                self._served[ticket.flow] += 1.0
+                return ticket
+        return None
+
+    def _worst(self, flow: Flow, priority: int) -> Ticket[T] | None:
+        """Which ticket is to make room for a newcomer; None: none is worse off for it than the newcomer would be."""
+        for least in reversed(PRIORITIES):
+            held = self._classes[least]
+            if not len(held):
+                continue
+            longest = held.longest()
+            if least > priority or (least == priority and held.count(longest) > held.count(flow) + 1):
+                return held.last(longest)
+            return None
+        return None
+
+    def _expire(self, now_s: float) -> list[Ticket[T]]:
+        late = []
+        while (ticket := _first(self._deadlines)) is not None and ticket.deadline_s <= now_s:
+            self._end(ticket, State.EXPIRED)
+            late.append(ticket)
+        return late
+
+    def _end(self, ticket: Ticket[T], state: State) -> None:
+        ticket.state = state
+        self.counts.ended[state] += 1
+        self._classes[ticket.priority].drop(ticket)
+
+    def _forget(self) -> None:
+        """Of what has ended, nothing is kept for longer than it takes as many others to come."""
+        room = 2 * len(self) + 64
+        if len(self._arrivals) > room:
+            self._arrivals = [entry for entry in self._arrivals if entry[2].state is State.WAITING]
+            heapq.heapify(self._arrivals)
+        if len(self._deadlines) > room:
+            self._deadlines = [entry for entry in self._deadlines if entry[2].state is State.WAITING]
+            heapq.heapify(self._deadlines)
+        if len(self._served) > room:  # who is forgotten may come a turn early once
+            self._served = {flow: tag for flow, tag in self._served.items() if self._is_waiting(flow)}
+
+
+class _Class(Generic[T]):
+    """The tickets of one priority."""
+
+    def __init__(self) -> None:
+        self._by_flow: dict[Flow, list[tuple[float, int, Ticket[T]]]] = {}
+        """heaps by deadline; what has ended stays until it comes to the top"""
+        self._counts: dict[Flow, int] = {}
+        self._turns: list[tuple[float, int, Flow]] = []
+        """a heap with one entry for each flow; its tag may be out of date, never too late"""
+        self._total = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def add(self, ticket: Ticket[T], tag: float) -> None:
+        if ticket.flow not in self._by_flow:
+            self._by_flow[ticket.flow] = []
+            heapq.heappush(self._turns, (tag, ticket.number, ticket.flow))
+        heapq.heappush(self._by_flow[ticket.flow], (ticket.deadline_s, ticket.number, ticket))
+        self._counts[ticket.flow] = self._counts.get(ticket.flow, 0) + 1
+        self._total += 1
+
+    def drop(self, ticket: Ticket[T]) -> None:
+        """It does not wait any more."""
+        self._total -= 1
+        left = self._counts.pop(ticket.flow) - 1
+        if left:
+            self._counts[ticket.flow] = left
+        heap = self._by_flow[ticket.flow]
+        if len(heap) > 2 * left + 16:
+            self._by_flow[ticket.flow] = [entry for entry in heap if entry[2].state is State.WAITING]
+            heapq.heapify(self._by_flow[ticket.flow])
+
+    def first(self, served: dict[Flow, float]) -> Ticket[T] | None:
+        """The one whose turn it is."""
+        while self._turns:
+            tag, number, flow = self._turns[0]
+            heap = self._by_flow[flow]
+            while heap and heap[0][2].state is not State.WAITING:
+                heapq.heappop(heap)
+            if not heap:
+                heapq.heappop(self._turns)
+                del self._by_flow[flow]
+            elif served[flow] > tag:
+                heapq.heapreplace(self._turns, (served[flow], number, flow))
+            else:
+                return heap[0][2]
+        return None
+
+    def holds(self, flow: Flow) -> bool:
+        return flow in self._counts
+
+    def count(self, flow: Flow) -> int:
+        return self._counts.get(flow, 0)
+
+    def longest(self) -> Flow:
+        """The flow with the most tickets; of several the last that came."""
+        return max(self._counts, key=lambda flow: (self._counts[flow], self._latest(flow)))
+
+    def last(self, flow: Flow) -> Ticket[T]:
+        """The one of a flow whose turn comes last."""
+        waiting = (entry for entry in self._by_flow[flow] if entry[2].state is State.WAITING)
+        return max(waiting, key=lambda entry: entry[:2])[2]
+
+    def tickets(self) -> Iterator[Ticket[T]]:
+        for heap in self._by_flow.values():
+            yield from (ticket for _, _, ticket in heap if ticket.state is State.WAITING)
+
+    def _latest(self, flow: Flow) -> int:
+        return max(number for _, number, ticket in self._by_flow[flow] if ticket.state is State.WAITING)
+
+
+def _first(heap: list[tuple[float, int, Ticket[T]]]) -> Ticket[T] | None:
+    """The first ticket of a heap that still waits."""
+    while heap and heap[0][2].state is not State.WAITING:
+        heapq.heappop(heap)
+    return heap[0][2] if heap else None
