@@ -16,7 +16,7 @@ COUNT ?= 50000
 # Processes that `make test`, `make verify` and `make bench-compiler` use.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: help simulate test check verify train mixes bench bench-compiler clean
+.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench: $(VENV)/.simulate  ## the detector against the bare network
 
 bench-compiler: $(VENV)/.simulate  ## compiled programs against serial ones, naive gathering and the critical path
 	$(BIN)/python benchmarks/compiler.py --jobs $(JOBS)
+
+bench-confinement: $(VENV)/.test  ## hostile programs: how soon they are stopped, and what they cost the host
+	$(BIN)/python benchmarks/confinement.py
 
 .PHONY: mosquitto
 mosquitto:  # a real broker for the tests that need one; without it they skip and say why

@@ -4,9 +4,9 @@
 
 Runs the corpus of `tests/hostile`, every program in this process's interpreter as an agent would, and prints a table:
 programs, how many were stopped as they must be, the worst overshoot past `cpu_s` in seconds of wall clock (the start
-of the run and the answering of its calls included), and the worst growth of this process's memory while it ran, MB
-(2**20 bytes).  Exits with 1 where a bar of the project is not met: all stopped, within the deadline and a second, with
-less than 50 MB of growth.
+of the run and the answering of its calls included), and how far this process's memory rose at most above what it was
+before the first program, MB (2**20 bytes); the same for compiling them.  Exits with 1 where a bar of the project is not
+met: all stopped, within the deadline and a second, with less than 50 MB of growth.
 """
 
 from __future__ import annotations
@@ -67,22 +67,26 @@ class Row:
     @property
     def meets_the_bars(self) -> bool:
         """Whether all were stopped, in time and in little memory."""
-        return self.stopped == self.programs and self.overshoot_s <= PAST_S and self.growth_mb < GROWTH_MB
+        grown = max(self.growth_mb, self.compile_growth_mb)
+        return self.stopped == self.programs and self.overshoot_s <= PAST_S and grown < GROWTH_MB
 
 
 class Growth:
-    """How much this process's memory grew at most inside the `with` block, in MB."""
+    """How far this process's memory rises above what it was at the start: what one program leaves behind counts for
+    all that come after it."""
 
-    mb = 0.0
-
-    def __enter__(self) -> Growth:
+    def __init__(self) -> None:
         gc.collect()
-        CLEAR.write_text("5", encoding="ascii")  # the peak begins anew
-        self._before = _memory("VmRSS")
-        return self
+        self._start_mb = _memory("VmRSS")
 
-    def __exit__(self, *_: object) -> None:
-        self.mb = max(0.0, _memory("VmHWM") - self._before)
+    def reset(self) -> None:
+        """The peak begins anew."""
+        CLEAR.write_text("5", encoding="ascii")
+
+    @property
+    def mb(self) -> float:
+        """The highest since the last `reset`."""
+        return max(0.0, _memory("VmHWM") - self._start_mb)
 
 
 def _memory(name: str) -> float:
@@ -90,15 +94,20 @@ def _memory(name: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def measure(case: Case, interpreter: Interpreter) -> Row:
+def measure(case: Case, interpreter: Interpreter, growth: Growth) -> Row:
     """One program's line."""
-    with Growth() as grown:
-        end = run(case, interpreter)
+    growth.reset()
+    end = run(case, interpreter)
     stopped = as_expected(case, end) and SECRET not in end.said
-    over = max(0.0, end.seconds - LIMITS.cpu_s)
-    with Growth() as compiling, contextlib.suppress(CompileError):
+    return Row(case.kind, 1, int(stopped), max(0.0, end.seconds - LIMITS.cpu_s), growth.mb, worst=case.name)
+
+
+def measure_compiling(case: Case, growth: Growth) -> Row:
+    """How much compiling takes."""
+    growth.reset()
+    with contextlib.suppress(CompileError):
         compile_program(case.source, FUNCTIONS, name="p")
-    return Row(case.kind, 1, int(stopped), over, grown.mb, compiling.mb, case.name)
+    return Row(case.kind, compile_growth_mb=growth.mb)
 
 
 def table_of(rows: Iterable[Row]) -> Table:
@@ -123,11 +132,16 @@ def main() -> int:
         return 2
     rows: dict[str, Row] = {}
     warm = Case("", "", "def execute_command(image):\n    return ImagePatch(image).find('litter')\n", "")
+    corpus = [c for c in (*cases("programs"), *source_bombs()) if not options.kinds or c.kind in options.kinds]
     with Interpreter(FUNCTIONS, LIMITS) as interpreter:
-        measure(warm, interpreter)
-        for case in [*cases("programs"), *source_bombs()]:
-            if not options.kinds or case.kind in options.kinds:
-                rows.setdefault(case.kind, Row(case.kind)).add(measure(case, interpreter))
+        run(warm, interpreter)
+        growth = Growth()
+        for case in corpus:
+            rows.setdefault(case.kind, Row(case.kind)).add(measure(case, interpreter, growth))
+    compile_program(warm.source, FUNCTIONS, name="p")
+    growth = Growth()
+    for case in corpus:
+        rows[case.kind].add(measure_compiling(case, growth))
     total = Row("all")
     for row in rows.values():
         total.add(row)

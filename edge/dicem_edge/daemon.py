@@ -30,6 +30,7 @@ from .answers import AnswerStore
 from .config import EdgeConfig
 from .deployed import Deployments
 from .functions import EdgeFunctions, build_edge
+from .patience import Patience
 from .shipping import LoadedFrame, Shipper
 from .uplink import Uplink
 
@@ -95,6 +96,8 @@ class Daemon:
         self.tally = Tally()
         self._under_way = 0
         """answers that frames still owe us"""
+        limits = config.limits.program
+        self._patience = Patience(self._clock, too_long_s=min(limits.cpu_s, limits.wall_s) / 2)
         paths = [need(name, "program", "configs/programs", suffix=".py") for name in (config.program, *config.programs)]
         self.programs: list[Program] = list({p.id: p for p in map(load_program, paths)}.values())
 
@@ -183,6 +186,7 @@ class Daemon:
                 return  # what the broker has not taken by now is told of in the last line
             if now >= next_tick:
                 uplink.tick()
+                agent.stop_overdue()
                 for report in deployments.review():
                     uplink.report(report)
                 next_tick = now + TICK_S
@@ -191,8 +195,11 @@ class Daemon:
             if following is not None and self._stop.is_set():
                 following = None
             if following is not None and now >= following[0]:
-                self._offer(agent, following[1], uplink, store, deployments.programs(self.programs))
+                too_late = now - following[0] > self.config.limits.deadline_s  # it has waited for longer than a call may
+                wanted = [] if too_late else deployments.programs(self.programs)
+                self._offer(agent, following[1], uplink, store, wanted)
                 following = next(frames, None)
+                self._take_what_is_there()
                 continue
             wake = min(next_tick, following[0] if following else next_tick)
             self._take_one(max(0.0, wake - now))
@@ -202,7 +209,13 @@ class Daemon:
             action = self._inbox.get(timeout=timeout_s) if timeout_s else self._inbox.get_nowait()
         except queue.Empty:
             return
+        self._patience.begin()
         action()
+
+    def _take_what_is_there(self) -> None:
+        """Results and orders do not wait until there is no frame: there may always be one."""
+        for _ in range(self._inbox.qsize()):
+            self._take_one(0.0)
 
     def _paced(self, recording: Recording, rate: float) -> Iterator[tuple[float, RecordedFrame]]:
         """Each frame with the monotonic moment at which it is due."""
@@ -219,9 +232,11 @@ class Daemon:
         if self._under_way >= self.config.limits.frames_waiting * len(programs):
             self.tally.missed += 1
             return
+        programs = self._patience.choose(programs)
         self._under_way += len(programs)
 
-        def answered(answer: Answer) -> None:
+        def answered(program: Program, answer: Answer) -> None:
+            self._patience.ended(program, failed=answer.status == "failed")
             self._under_way -= 1
             self.tally.answers += 1
             self.tally.failed += answer.status == "failed"
@@ -232,4 +247,5 @@ class Daemon:
         info = frame.info.model_copy(update={"t_utc": self._clock.utc(), "clock_source": "system", "t_unc_s": 0.0})
         loaded = LoadedFrame(info, frame.data)
         for program in programs:
-            agent.submit(program, loaded, answered)
+            self._patience.begin()
+            agent.submit(program, loaded, partial(answered, program))

@@ -108,7 +108,7 @@ class Deployments:
         self._armed = armed_from(config.armed_file) if armed is None else armed
         self._keys = {key.id: key for key in map(PublicKey.parse, config.operators)}
         self._store = _Store(Path(config.state)) if self.is_open else None
-        self._rows = {} if self._store is None else self._store.rows(self._keys)
+        self._rows = {} if self._store is None else self._store.rows(self._believed)
         self._ready: dict[str, Program] = {}
         self._judged: dict[str, tuple[int, Obstacle | None]] = {}
         """by name: the deployment's counter, and what stands in its way whatever the policy says"""
@@ -143,15 +143,14 @@ class Deployments:
         return None
 
     def _take(self, name: str, payload: bytes) -> Deployed | None:
-        signed = messages.decode(SignedDeployment, payload, limit=MAX_DEPLOYMENT_BYTES + ENVELOPE)
-        wanted = signed.verified(self._keys)
-        self._check_addressee(name, wanted)
+        order = self._believed(name, payload)
+        wanted = order.deployment
         row = self._rows.get(name, _Row(0, None, None))
         if wanted.counter < row.counter:
             raise MessageError("one that was sent later has come before it", got=str(wanted.counter))
         if wanted.counter == row.counter:
             return self._report(name)  # the broker's copy of what we have
-        return self._taken(name, row, _Order(wanted, signed))
+        return self._taken(name, row, order)
 
     def review(self) -> list[Deployed]:
         """Start what was waiting, where the policy allows it by now; what to report of that."""
@@ -171,6 +170,16 @@ class Deployments:
             self._store.close()
 
     # Taking
+
+    def _believed(self, name: str, data: bytes) -> _Order:
+        """What an operator whom we trust asks of this very vehicle under this name.
+
+        :raises MessageError: it is nothing of that kind
+        """
+        signed = messages.decode(SignedDeployment, data, limit=MAX_DEPLOYMENT_BYTES + ENVELOPE)
+        wanted = signed.verified(self._keys)
+        self._check_addressee(name, wanted)
+        return _Order(wanted, signed)
 
     def _check_addressee(self, name: str, wanted: Deployment) -> None:
         if (wanted.fleet, wanted.vehicle, wanted.program) != (self._fleet, self._vehicle, name):
@@ -280,8 +289,8 @@ class _Store:
             todo = "See `deploy.state` in the config."
             raise ConfigError(f"deployments cannot be kept in {path}", got=str(cause), todo=todo) from None
 
-    def rows(self, keys: dict[str, PublicKey]) -> dict[str, _Row]:
-        """All that is kept; what nobody has signed whom we still trust is left out, its counter aside."""
+    def rows(self, believed: Callable[[str, bytes], _Order]) -> dict[str, _Row]:
+        """All that is kept; what is not believed (any more) is left out, its counter aside."""
         columns = "program, counter, wanted, running, previous_id"
         try:
             found = self._db.execute(f"select {columns} from deployments").fetchall()
@@ -289,7 +298,7 @@ class _Store:
             todo = "Move the file away to start without deployments; the broker still has those that were sent."
             raise ConfigError("the file of deployments is damaged", got=str(cause), todo=todo) from None
         return {
-            name: _Row(counter, _read(name, wanted, keys), _read(name, running, keys), previous)
+            name: _Row(counter, _read(name, wanted, believed), _read(name, running, believed), previous)
             for name, counter, wanted, running, previous in found
         }
 
@@ -316,12 +325,11 @@ def _written(order: _Order | None) -> bytes | None:
     return None if order is None else messages.encode(order.signed, limit=MAX_DEPLOYMENT_BYTES + ENVELOPE)
 
 
-def _read(name: str, data: bytes | None, keys: dict[str, PublicKey]) -> _Order | None:
+def _read(name: str, data: bytes | None, believed: Callable[[str, bytes], _Order]) -> _Order | None:
     if data is None:
         return None
     try:
-        signed = messages.decode(SignedDeployment, data, limit=MAX_DEPLOYMENT_BYTES + ENVELOPE)
-        return _Order(signed.verified(keys), signed)
+        return believed(name, data)
     except MessageError as cause:
         log.warning("the deployed program %s is not run any more: %s", name, cause)
         return None

@@ -174,13 +174,13 @@ class Uplink:
             self._nobody_until = self._clock.monotonic() + RESEND_S
 
     def _arrived(self, incoming: Incoming) -> None:
-        if self._on_deploy is not None and incoming.topic != self.reply_topic:
-            self._on_deploy(parse(incoming.topic).name, incoming.payload)
-            return
         try:
+            if self._on_deploy is not None and incoming.topic != self.reply_topic:
+                self._on_deploy(parse(incoming.topic).name, incoming.payload)
+                return
             reply = messages.decode(Reply, incoming.payload, limit=self._limit)
         except MessageError as cause:
-            log.warning("a reply was dropped: %s", cause)
+            log.warning("a message was dropped: %s", cause)
             return
         self._nobody_until = -math.inf
         entry = self._pending.get(reply.call_id)

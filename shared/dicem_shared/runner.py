@@ -40,6 +40,7 @@ from .crossing import (
 from .errors import ConfigError, InvalidCall, Overloaded, ProgramError, ProgramLimitError
 from .functions import FunctionSpec, Registry
 from .futures import Futures
+from .heap import give_back
 from .ids import call_id
 from .killer import Killer
 from .limits import RunLimits, exceeded
@@ -347,13 +348,15 @@ class Run:
         except monty.MontyError as cause:
             step = Failed(explain(cause, self.program, self._limits), self._printed.output)
         except ProgramError as cause:
-            step = Failed(cause.with_traceback(None), self._printed.output)  # it would keep alive what was too large
+            step = Failed(_bare(cause), self._printed.output)
         except Exception as cause:  # the last line of defence: no program ends anything but its own run
             log.exception("%s: the host stumbled over what the program did", self.program.name)
             what = f"{self.program.name}: it handed over something that its host cannot read"
             step = Failed(ProgramError(what, got=type(cause).__name__), self._printed.output)
         if not isinstance(step, Waiting):
             self.close()
+        if isinstance(step, Failed):
+            give_back()
         return step
 
     def _advance(self, snapshot: monty.SyncSnapshot) -> Step:
@@ -530,6 +533,12 @@ def unknown_function(registry: Registry, name: Any) -> InvalidCall:
     except Exception as cause:
         return InvalidCall(str(cause))
     return InvalidCall("hermod.call: no such function")
+
+
+def _bare(error: ProgramError) -> ProgramError:
+    """Without what led to it, which would keep alive what was too large."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def _raised(kind: monty.ExcType, cause: Exception) -> monty.ExternalExceptionData:

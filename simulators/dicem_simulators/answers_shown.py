@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +13,9 @@ from dicem_codegen.types import printable
 from dicem_shared.types import Answer
 
 MAX_VALUE = 300
-"""characters of a value that a line shows"""
+"""characters of a value, or of a printed line, that a line shows"""
+MAX_PRINTED: Final = 20
+"""printed lines that are shown of an answer"""
 
 
 def print_answer(answer: Answer, console: Console) -> None:
@@ -25,8 +27,10 @@ def print_answer(answer: Answer, console: Console) -> None:
     took = f"{answer.latency_s:6.2f} s  {answer.cost.bytes_up / 1000:7.1f} kB"
     said = f"frame {answer.frame:5d}  {answer.source:6s} {took}  [{colour}]{escape(text)}[/]"
     console.print(said, highlight=False, soft_wrap=True)
-    for line in printable(answer.printed.rstrip("\n")).splitlines() if answer.printed else []:
-        console.print(f"             printed: {escape(line[:MAX_VALUE])}", highlight=False, soft_wrap=True)
+    printed = answer.printed.splitlines()
+    left = len(printed) - MAX_PRINTED
+    for line in [*printed[:MAX_PRINTED], *([f"... and {left} lines more (--json)"] if left > 0 else [])]:
+        console.print(f"             printed: {escape(printable(line[:MAX_VALUE]))}", highlight=False, soft_wrap=True)
 
 
 def totals(answers: Sequence[Answer], time: Literal["simulated", "real"] = "simulated") -> dict[str, Any]:

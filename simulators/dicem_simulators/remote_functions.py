@@ -9,12 +9,15 @@ import base64
 import contextlib
 import json
 import os
+import time
 import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
+from dicem_codegen.generate.config import LOOPBACK
 from dicem_shared import images
 from dicem_shared.errors import CallTimeout, DicemError, InvalidCall, SiteUnavailable
 from dicem_shared.functions import FunctionSpec, Registry
@@ -33,10 +36,13 @@ class RemoteFunction:
     """An `Implementation` that asks a cloud's HTTP API."""
 
     def __init__(self, spec: FunctionSpec, url: str) -> None:
-        self.spec, self._url = spec, f"{url.rstrip('/')}/v1/functions/{spec.name}:call"
+        base = url.rstrip("/").removesuffix("/v1/functions")
+        self.spec, self._url = spec, f"{base}/v1/functions/{spec.name}:call"
         self.model = ModelId(function=spec.name, name=f"at {url}", sha256=digest("remote", url, spec.name) * 2)
         self._told: dict[int, ModelId] = {}
         handlers: list[Any] = [_NoRedirects()]
+        if urlsplit(url).hostname in LOOPBACK:
+            handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
     def run(self, batch: Sequence[Work]) -> list[Any | Exception]:
@@ -54,7 +60,7 @@ class RemoteFunction:
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as response:
-                data = response.read(MAX_REPLY + 1)
+                data = _whole(response)
         except HTTPError as cause:
             raise self._refused(cause) from None
         except TimeoutError:
@@ -63,10 +69,11 @@ class RemoteFunction:
             reason = str(getattr(cause, "reason", cause))[:200]
             raise SiteUnavailable(f"{self.spec.name}: the cloud cannot be reached", got=reason) from None
         reply = self._read(data)
+        result = self.spec.check_result(reply.get("result"))
         if isinstance(model := reply.get("model"), dict):
             with contextlib.suppress(ValueError):  # an answer is an answer, whoever gave it
                 self._told[id(work)] = ModelId.model_validate(model)
-        return self.spec.check_result(reply.get("result"))
+        return result
 
     def _read(self, data: bytes) -> dict[str, Any]:
         try:
@@ -78,11 +85,11 @@ class RemoteFunction:
         return reply
 
     def _refused(self, cause: HTTPError) -> DicemError:
-        with cause:
-            text = cause.read(2000).decode("utf-8", "replace")
         try:
+            with cause:
+                text = cause.read(2000).decode("utf-8", "replace")
             said = str(json.loads(text)["error"]["message"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError, OSError, HTTPException):
             said = cause.reason
         return InvalidCall(f"{self.spec.name}: the cloud refused the call", got=f"{cause.code} {said[:300]}")
 
@@ -97,6 +104,19 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """See `urllib.request.HTTPRedirectHandler`: none."""
+
+
+def _whole(response: Any) -> bytes:
+    """What comes, up to one byte too many.
+
+    :raises TimeoutError: it comes byte by byte
+    """
+    give_up, data = time.monotonic() + TIMEOUT_S, bytearray()
+    while len(data) <= MAX_REPLY and (piece := response.read1(MAX_REPLY + 1 - len(data))):
+        data += piece
+        if time.monotonic() > give_up:
+            raise TimeoutError
+    return bytes(data)
 
 
 def _sent(value: Any) -> Any:
