@@ -195,7 +195,9 @@ class Daemon:
             if following is not None and self._stop.is_set():
                 following = None
             if following is not None and now >= following[0]:
-                too_late = now - following[0] > self.config.limits.deadline_s  # it has waited for longer than a call may
+                too_late = (
+                    now - following[0] > self.config.limits.deadline_s
+                )  # it has waited for longer than a call may
                 wanted = [] if too_late else deployments.programs(self.programs)
                 self._offer(agent, following[1], uplink, store, wanted)
                 following = next(frames, None)

@@ -1,7 +1,7 @@
 """How often a program that computes until it is stopped gets another frame: so seldom that all others go on.
 
-Programs run on the agent's own thread.  One that loops without end costs its whole `cpu_s` on every frame; at ten frames
-a second nothing else would be answered, and nobody could tell the vehicle to drop it.
+Programs run on the agent's own thread.  One that loops without end costs its whole `cpu_s` on every frame; at ten
+frames a second nothing else would be answered, and nobody could tell the vehicle to drop it.
 """
 
 from __future__ import annotations

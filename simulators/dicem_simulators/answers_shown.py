@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from dicem_codegen.types import printable
 from dicem_shared.types import Answer
@@ -25,12 +25,12 @@ def print_answer(answer: Answer, console: Console) -> None:
     text = printable(text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}...")
     colour = {"final": "default", "failed": "red"}.get(answer.status, "yellow")
     took = f"{answer.latency_s:6.2f} s  {answer.cost.bytes_up / 1000:7.1f} kB"
-    said = f"frame {answer.frame:5d}  {answer.source:6s} {took}  [{colour}]{escape(text)}[/]"
-    console.print(said, highlight=False, soft_wrap=True)
+    said = Text.assemble(f"frame {answer.frame:5d}  {answer.source:6s} {took}  ", (text, colour))
+    console.print(said, soft_wrap=True)
     printed = answer.printed.splitlines()
     left = len(printed) - MAX_PRINTED
     for line in [*printed[:MAX_PRINTED], *([f"... and {left} lines more (--json)"] if left > 0 else [])]:
-        console.print(f"             printed: {escape(printable(line[:MAX_VALUE]))}", highlight=False, soft_wrap=True)
+        console.print(Text(f"             printed: {printable(line[:MAX_VALUE])}"), soft_wrap=True)
 
 
 def totals(answers: Sequence[Answer], time: Literal["simulated", "real"] = "simulated") -> dict[str, Any]:

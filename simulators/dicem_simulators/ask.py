@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dicem_codegen.generate.discover import Discovered
     from dicem_codegen.generate.types import Checked, Generated
     from dicem_codegen.library import StoredProgram
+    from dicem_shared.broker_config import BrokerConfig
     from dicem_shared.types import Answer
 
     from .answering import Opened
@@ -40,13 +41,13 @@ def ask(
     ] = "litter-mission",
     frames: Annotated[int | None, typer.Option(min=1, help="Only the first so many frames.")] = None,
     save: Annotated[
-        str | None, typer.Option(help="Keep the program under this name. [default: words of the question]")
+        str | None, typer.Option(help="Keep the program under this name. Left out: words of the question.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop before the program runs on a frame.")] = False,
     endpoint: Annotated[
         str | None,
         typer.Option(
-            help="The language model's config. [default: $DICEM_ENDPOINT, else ~/.config/dicem/endpoint.yaml]"
+            help="The language model's config. Left out: $DICEM_ENDPOINT, else ~/.config/dicem/endpoint.yaml."
         ),
     ] = None,
     functions_from: Annotated[
@@ -79,14 +80,17 @@ def ask(
     from dicem_codegen.generate.config import load_endpoint
     from dicem_codegen.generate.prompt import check_question
     from dicem_codegen.generate.report import text, usage_line
-    from dicem_codegen.library import ProgramStore, name_of, stored_program
+    from dicem_codegen.library import name_of, stored_program
+    from dicem_codegen.library.store import checked_name
 
     from .answering import answers_of
     from .answers_shown import documents, print_answer, print_totals, totals
 
     asked = check_question(question)
-    name = save or name_of(asked)
+    name = name_of(asked) if save is None else checked_name(save)
     config = load_endpoint(endpoint)
+    if functions_from.startswith("mqtt") and not dry_run:
+        _broker_and_fleet(functions_from)
     console, errors = Console(), Console(stderr=True)
     with showing() as shown:
         found, opened = _looked_around(functions_from, recording, frames)
@@ -94,16 +98,19 @@ def ask(
     stored = stored_program(
         name, generated.checked, found.functions, generated=generated, created_utc=time.time()
     )  # fmt: skip
-    ProgramStore().save(stored)
+    lost = _not_kept(stored)
     errors.print(
-        f"{config.model}: {usage_line(generated.usage, len(generated.attempts))}; kept as {name} ({stored.id[:12]})",
-        highlight=False, soft_wrap=True,
+        f"{config.model}: {usage_line(generated.usage, len(generated.attempts))}; "
+        f"{'not kept' if lost else 'kept'} as {name} ({stored.id[:12]})",
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
     if not as_json:
         typer.echo(text(generated))
     if dry_run:
         if as_json:
             typer.echo(json.dumps({"program": stored.model_dump(mode="json")}, indent=2))
+        if lost:
+            raise lost
         return
     if opened.notice and found.source == "local":
         errors.print(opened.notice, style="yellow")
@@ -118,8 +125,21 @@ def ask(
         typer.echo(json.dumps(told, indent=2))
     else:
         print_totals(summary, console)
+    if lost:
+        raise lost
     if all(answer.status == "failed" for answer in answers):
         raise typer.Exit(1)
+
+
+def _not_kept(stored: StoredProgram) -> ConfigError | None:
+    """Keep a program; why that failed is said last, as the program has been paid for and is to be seen."""
+    from dicem_codegen.library import ProgramStore
+
+    try:
+        ProgramStore().save(stored)
+    except ConfigError as cause:
+        return cause
+    return None
 
 
 def _looked_around(functions_from: str, recording: str, frames: int | None) -> tuple[Discovered, Opened]:
@@ -173,18 +193,25 @@ def _generated(
             raise kept(failed, None) from failed
 
 
-def _over_mqtt(
-    stored: StoredProgram, source: str, opened: Opened, on_answer: Callable[[Answer], None], rate: float
-) -> list[Answer]:
-    """The vehicle's own daemon on the recording, with the cloud that the broker knows."""
+def _broker_and_fleet(source: str) -> tuple[BrokerConfig, str]:
     from dicem_codegen.generate.discover import broker_of
-    from dicem_edge.daemon import Daemon
-    from dicem_shared.recording import open_recording
-    from dicem_shared.resources import need
 
     broker, fleet = broker_of(source)
     if fleet is None:
         raise ConfigError(f"{source} names no fleet", expected="mqtt://HOST:PORT/FLEET")
+    return broker, fleet
+
+
+def _over_mqtt(
+    stored: StoredProgram, source: str, opened: Opened, on_answer: Callable[[Answer], None], rate: float
+) -> list[Answer]:
+    """The vehicle's own daemon on the recording, with the cloud that the broker knows."""
+    from dicem_codegen.fleet.operator import ASKING
+    from dicem_edge.daemon import Daemon
+    from dicem_shared.recording import open_recording
+    from dicem_shared.resources import need
+
+    broker, fleet = _broker_and_fleet(source)
     answers: list[Answer] = []
 
     def answered(answer: Answer) -> None:
@@ -195,7 +222,7 @@ def _over_mqtt(
         program = Path(folder, f"{stored.name}.py")
         program.write_text(stored.distributed, encoding="utf-8")
         settings = opened.edge_config.model_copy(update={
-            "broker": broker, "fleet": fleet, "vehicle": "dicem-ask", "program": str(program), "programs": [],
+            "broker": broker, "fleet": fleet, "vehicle": ASKING, "program": str(program), "programs": [],
             "answers": str(Path(folder, "answers.db")), "deploy": type(opened.edge_config.deploy)(),
         })  # fmt: skip
         recording = open_recording(need(opened.look.recording, "recording", "recordings"))

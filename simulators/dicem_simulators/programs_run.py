@@ -12,7 +12,7 @@ RECORDING = typer.Option(
     "--recording", "--image", help="What to look at: a recording's folder or name, or a photograph."
 )
 FRAMES = typer.Option(min=1, help="Only the first so many frames.")
-LINK = typer.Option(help="Compile it for this link. [default: the one that it was stored with, else coastal-lte]")
+LINK = typer.Option(help="Compile it for this link. Left out: the one that it was stored with, else coastal-lte.")
 JSON = typer.Option("--json", help="Print program, answers and totals as JSON.")
 
 

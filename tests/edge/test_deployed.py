@@ -265,6 +265,17 @@ def test_a_tampered_file_runs_nothing_that_nobody_has_signed(config: DeployConfi
     assert sources(vehicle(config)) == [own().source]
 
 
+def test_a_file_of_another_vehicle_runs_nothing_here(config: DeployConfig, key: OperatorKey) -> None:
+    vehicle(config).take("p", sent(wanted(1), key))
+    other = Deployments(config, fleet="f", vehicle="w", functions=catalog(), clock=VirtualClock(NOW))
+    assert sources(other) == [own().source]
+    other.close()
+    boat = vehicle(config)
+    boat._store._db.execute("update deployments set program = 'q'")  # type: ignore[union-attr]
+    boat._store._db.commit()  # type: ignore[union-attr]
+    assert sources(vehicle(config)) == [own().source]
+
+
 def test_a_full_disk_loses_nothing(config: DeployConfig, key: OperatorKey) -> None:
     boat = vehicle(config)
     boat.take("p", sent(wanted(1, 1), key))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dicem_codegen.library import ProgramStore, name_of
+from dicem_shared.errors import ConfigError
 from dicem_simulators import ask as ask_module
 
 from ..codegen.generate.endpoint_server import ScriptedEndpoint, fails, refuses, says
@@ -159,6 +160,31 @@ def test_a_fault_is_one_line(tmp_path: Path, script: list[Any], said: str) -> No
     assert said in last
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "programs").exists()
+
+
+def test_a_name_that_cannot_be_is_said_before_the_model_is_asked(ask: Ask) -> None:
+    with ScriptedEndpoint([says(GOOD)]) as server:
+        with pytest.raises(ConfigError, match="a program's name"):
+            ask(server, save="../near")
+        assert server.requests == []
+
+
+def test_a_broker_without_a_fleet_is_said_before_the_model_is_asked(ask: Ask) -> None:
+    with ScriptedEndpoint([says(GOOD)]) as server:
+        with pytest.raises(ConfigError, match="names no fleet"):
+            ask(server, functions_from="mqtt://127.0.0.1:1")
+        assert server.requests == []
+
+
+def test_what_cannot_be_kept_is_shown_and_run_all_the_same(
+    ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "programs").write_text("a file in the way")
+    with ScriptedEndpoint([says(GOOD)]) as server, pytest.raises(ConfigError, match="programs"):
+        ask(server, frames=2)
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)["answers"]) == 2
+    assert "not kept as" in shown.err
 
 
 def test_without_an_endpoint_it_says_how_to_set_one_up(tmp_path: Path) -> None:

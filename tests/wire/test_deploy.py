@@ -219,5 +219,5 @@ def test_the_commands(
         commands.deployments(as_json=True)
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["vehicle"], row["status"], row["wanted"], row["state"]) == ("boat", "online", "removed", "removed")
-        with pytest.raises(ConfigError, match="no vehicle was named"):
+        with pytest.raises(ConfigError, match="which vehicles"):
             commands.deploy("count")

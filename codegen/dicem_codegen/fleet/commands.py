@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dicem_shared.errors import ConfigError
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from .operator import Operator
 
 OPERATOR = typer.Option(
-    help="Fleet, broker and key: a name in configs/ or a path. [default: $DICEM_OPERATOR, or operator-demo]"
+    help="Fleet, broker and key: a name in configs/ or a path. Left out: $DICEM_OPERATOR, or operator-demo."
 )
 VEHICLE = typer.Option("--vehicle", "-v", help="Which vehicle; may be given several times.")
 FLEET = typer.Option("--fleet", help="Every vehicle of the fleet that the broker has heard of.")
-WAIT = typer.Option(min=0.1, max=3600, help="Seconds to wait for vehicles that are online. [default: the config's]")
+WAIT = typer.Option(min=0.1, max=3600, help="Seconds to wait for vehicles that are online. Left out: the config's.")
 JSON = typer.Option("--json", help="Print what came of it as JSON.")
 
 
@@ -40,7 +41,7 @@ def deploy(
     program: Annotated[str, typer.Argument(help="A program's name or id (`dicem programs`), or a path.")],
     vehicle: Annotated[list[str] | None, VEHICLE] = None,
     fleet: Annotated[bool, FLEET] = False,
-    name: Annotated[str | None, typer.Option(help="Under which it goes there. [default: its own]")] = None,
+    name: Annotated[str | None, typer.Option(help="Under which it goes there. Left out: its own.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to what ran before it.")] = False,
     link: Annotated[str | None, typer.Option(help="Compile it anew for this link.")] = None,
     objective: Annotated[Literal["latency", "cost"] | None, typer.Option(help="Compile it anew for this.")] = None,
@@ -62,7 +63,7 @@ def deploy(
     from dicem_shared.catalog import catalog
 
     from ..library import ProgramStore, stale
-    from ..library.resolve import Setting, resolve
+    from ..library.resolve import Setting, name_of_wanted, resolve
     from .deploy import previous_id
 
     settings = _settings(operator)
@@ -79,9 +80,12 @@ def deploy(
                 f"{program} is stale: {found[0]}", todo="Generate it anew, or check it: dicem programs add"
             )
         store.save(wanted)
-    called = name or (wanted.name if wanted is not None else program)
+    if name is not None:
+        called = [name]
+    else:
+        called = [wanted.name] if wanted is not None else [program, name_of_wanted(program, store)]
 
-    def program_for(operator: Operator, boat: str) -> StoredProgram:
+    def program_for(operator: Operator, boat: str, called: str) -> StoredProgram:
         if wanted is not None:
             return wanted
         before = previous_id(operator, boat, called)
@@ -97,7 +101,7 @@ def deploy(
 
 
 def undeploy(
-    program: Annotated[str, typer.Argument(help="The program's name.")],
+    program: Annotated[str, typer.Argument(help="The name under which it runs there, or as for `dicem deploy`.")],
     vehicle: Annotated[list[str] | None, VEHICLE] = None,
     fleet: Annotated[bool, FLEET] = False,
     operator: Annotated[str | None, OPERATOR] = None,
@@ -105,7 +109,11 @@ def undeploy(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Have vehicles stop running a deployed program; one of that name in a vehicle's own config runs again."""
-    _carry_out(_settings(operator), vehicle, fleet, program, None, wait, as_json)
+    from ..library import ProgramStore
+    from ..library.resolve import name_of_wanted
+
+    called = [program, name_of_wanted(program, ProgramStore())]
+    _carry_out(_settings(operator), vehicle, fleet, called, None, wait, as_json)
 
 
 def deployments(
@@ -114,6 +122,7 @@ def deployments(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show what every vehicle of the fleet should run, and what it said it runs."""
+    from ..types import printable
     from .operator import Operator
 
     settings = _settings(operator)
@@ -140,7 +149,8 @@ def deployments(
     table = Table(*("vehicle", "status", "program", "should run", "state", "runs", "reason"))
     for row in rows:
         ids = row["wanted"][:12], row["state"], row["running"][:12]
-        table.add_row(row["vehicle"], row["status"], row["program"], *ids, row["reason"])
+        cells = (row["vehicle"], row["status"], row["program"], *ids, row["reason"])
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 
 
@@ -162,39 +172,63 @@ def _settings(given: str | None) -> OperatorConfig:
 
 
 def _carry_out(
-    settings: OperatorConfig, vehicle: Sequence[str] | None, fleet: bool, name: str,
+    settings: OperatorConfig, vehicle: Sequence[str] | None, fleet: bool, names: Sequence[str],
     program_for: ProgramFor | None, wait: float | None, as_json: bool,
 ) -> None:  # fmt: skip
+    """`names`: what the program may be called on the vehicles; the first under which something runs there is meant."""
     from dicem_shared.keys import OperatorKey
 
     from .deploy import carry_out
     from .operator import Operator
 
     if bool(vehicle) == fleet:
-        raise ConfigError("no vehicle was named", expected="--vehicle NAME, or --fleet for all of them")
+        got = "both" if fleet else "neither"
+        raise ConfigError("which vehicles?", expected="--vehicle NAME, or --fleet for all of them", got=got)
     key = OperatorKey.load(settings.key)
     with Operator(settings.broker, settings.fleet) as operator:
         vehicles = sorted(operator.vehicles()) if fleet else sorted(set(vehicle or ()))
         if not vehicles:
             todo = "Start one, or name it with --vehicle."
             raise ConfigError(f"the broker has heard of no vehicle of the fleet {settings.fleet}", todo=todo)
-        chosen = {boat: None if program_for is None else program_for(operator, boat) for boat in vehicles}
+        there = {each for boat, seen in operator.vehicles().items() if boat in vehicles for each in seen.programs}
+        name = next((each for each in names if each in there), names[-1])
+        if program_for is None:
+            vehicles = _that_have(name, vehicles, operator, named=not fleet)
+        chosen = {boat: None if program_for is None else program_for(operator, boat, name) for boat in vehicles}
         results = carry_out(operator, key, vehicles, name, chosen.__getitem__, wait or settings.wait_s)
     _print(results, as_json)
     if not all(result.good for result in results):
         raise typer.Exit(1)
 
 
+def _that_have(name: str, vehicles: list[str], operator: Operator, *, named: bool) -> list[str]:
+    """The vehicles that may run a program that is to go: one that is online and has never heard of it does not.
+
+    :raises ConfigError: none of them does, or one that was named does not
+    """
+    seen = operator.vehicles()
+    without = [boat for boat in vehicles if operator.is_online(boat) and name not in seen[boat].programs]
+    if without and (named or len(without) == len(vehicles)):
+        there = ", ".join(sorted({program for boat in without for program in seen[boat].programs})) or "none"
+        raise ConfigError(
+            f"no program called {name} was deployed to {', '.join(without)}", got=f"there are: {there}",
+            todo="`dicem deployments` shows what runs where.",
+        )  # fmt: skip
+    return [boat for boat in vehicles if boat not in without]
+
+
 def _print(results: list[Result], as_json: bool) -> None:
+    from ..types import printable
+
     if as_json:
         typer.echo(json.dumps([result.document() for result in results], indent=2))
         return
     for result in results:
         what = result.deployment.program_id[:12] if result.deployment.action == "run" else "remove"
-        typer.echo(f"{result.deployment.vehicle}: {result.deployment.program} ({what}): {result.said}")
+        typer.echo(printable(f"{result.deployment.vehicle}: {result.deployment.program} ({what}): {result.said}"))
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    ProgramFor = Callable[[Operator, str], StoredProgram]
+    ProgramFor = Callable[[Operator, str, str], StoredProgram]

@@ -32,17 +32,29 @@ class Result:
     @property
     def good(self) -> bool:
         """Whether it is as it was asked, or will be without anybody's doing."""
-        return self.report.state in GOOD if self.report is not None else self.status != "online"
+        if self.report is None:
+            return self.status != "online"
+        return self.report.state in GOOD and not self.is_overtaken
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether the vehicle speaks of a deployment of something else, which somebody has sent after ours."""
+        report, ours = self.report, self.deployment
+        return report is not None and report.counter > ours.counter and report.program_id != ours.program_id
 
     @property
     def said(self) -> str:
         """In words."""
+        if self.report is not None and self.is_overtaken:
+            return "something else was deployed under this name at the same time; `dicem deployments` shows what"
         if self.report is not None:
             return f"{self.report.state}{f': {self.report.reason}' if self.report.reason else ''}"
         if self.status == "online":
             return (
                 "no answer in time: it takes no deployments from this key, or is busy; `dicem deployments` shows more"
             )
+        if self.status == "unknown":
+            return "the broker has never heard of this vehicle; it is told when it comes"
         return f"the vehicle is {self.status}; it is told when it is back"
 
     def document(self) -> dict[str, Any]:

@@ -22,7 +22,11 @@ from dicem_shared.topics import ROOT, parse, topic
 
 ANSWER_S = 10.0
 """So long the broker is given for each message."""
+ASKING = "dicem-ask"
+"""What `dicem ask` calls itself at a broker: it takes no programs, so it is no vehicle here."""
 _ENVELOPE = 1000
+_FAR_AHEAD_S = 10 * 365 * 86_400.0
+"""A counter is a time.  One that is so far ahead would use up those that are left: who says so is passed over."""
 
 
 @dataclass
@@ -35,6 +39,12 @@ class Seen:
     """by program, as it was last asked; unsigned by us, so for people only"""
     deployed: dict[str, Deployed] = field(default_factory=dict)
     """by program, as it was last reported"""
+
+    @property
+    def programs(self) -> set[str]:
+        """The names under which something runs or is to run, as far as anybody has said."""
+        asked = {name for name, each in self.wanted.items() if each.action == "run"}
+        return asked | {name for name, each in self.deployed.items() if each.state != "removed"}
 
 
 class Operator:
@@ -139,15 +149,24 @@ class Operator:
         """What others wrote is taken as far as it can be read."""
         try:
             where = parse(incoming.topic)
+            if where.vehicle == ASKING:
+                return
             seen = self._vehicles.setdefault(where.vehicle, Seen())
             if where.kind == "status":
                 word = incoming.payload[:16].decode("ascii", "replace")
                 seen.status = word if word in ("online", "offline", "stopped") else "unknown"
             elif where.kind == "deployed":
                 report = messages.decode(Deployed, incoming.payload)
-                seen.deployed[where.name] = report.model_copy(update={"program": where.name})
+                if _is_plausible(report.counter):
+                    seen.deployed[where.name] = report.model_copy(update={"program": where.name})
             elif where.kind == "deploy":
                 signed = messages.decode(SignedDeployment, incoming.payload, limit=MAX_DEPLOYMENT_BYTES + _ENVELOPE)
-                seen.wanted[where.name] = messages.decode(Deployment, signed.document, limit=MAX_DEPLOYMENT_BYTES)
+                wanted = messages.decode(Deployment, signed.document, limit=MAX_DEPLOYMENT_BYTES)
+                if _is_plausible(wanted.counter):
+                    seen.wanted[where.name] = wanted
         except MessageError:
             return
+
+
+def _is_plausible(counter: int) -> bool:
+    return counter < (time.time() + _FAR_AHEAD_S) * 1000

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dicem_shared.errors import ConfigError
 
@@ -40,7 +41,14 @@ def list_(as_json: Annotated[bool, JSON] = False) -> None:
     functions, store = catalog(), ProgramStore()
     rows: list[dict[str, Any]] = []
     for name in store.names():
-        each = store.latest(name)
+        try:
+            each = store.latest(name)
+        except ConfigError as cause:
+            rows.append({
+                "name": name, "id": "", "origin": "damaged", "question": str(cause), "model": "", "created": "",
+                "stale": [],
+            })  # fmt: skip
+            continue
         if each is not None:
             rows.append({
                 "name": name, "id": each.id, "origin": each.origin, "question": each.question, "model": each.model,
@@ -56,8 +64,8 @@ def list_(as_json: Annotated[bool, JSON] = False) -> None:
         return
     table = Table("name", "origin", "what it answers", "id")
     for row in rows:
-        note = f" [red]stale: {row['stale'][0]}[/]" if row["stale"] else ""
-        table.add_row(row["name"], row["origin"], f"{_plain(row['question'])}{note}", row["id"][:12])
+        note = (f" stale: {_line(row['stale'][0])}", "red") if row["stale"] else ""
+        table.add_row(row["name"], row["origin"], Text.assemble(_line(row["question"]), note), row["id"][:12])
     Console().print(table)
 
 
@@ -85,8 +93,8 @@ def show(
 @programs.command()
 def add(
     file: Annotated[Path, typer.Argument(help="A program that you wrote.")],
-    name: Annotated[str | None, typer.Option(help="Under which it is kept. [default: its own]")] = None,
-    question: Annotated[str, typer.Option(help="What it answers. [default: its first comment]")] = "",
+    name: Annotated[str | None, typer.Option(help="Under which it is kept. Left out: its own.")] = None,
+    question: Annotated[str, typer.Option(help="What it answers. Left out: its first comment.")] = "",
     link: Annotated[str, typer.Option(help="The link that it is compiled for.")] = "coastal-lte",
 ) -> None:
     """Check a program of your own, compile it, and keep it."""
@@ -116,7 +124,9 @@ def remove(name: Annotated[str, typer.Argument(help="A name.")]) -> None:
 
 
 def describe(stored: StoredProgram, stale: list[str]) -> str:
-    """All that is known of a program, as text."""
+    """All that is known of a program, as text; what a terminal would obey is written out."""
+    from ..generate.report import shown
+
     plan = stored.plan
     author = (
         f"{stored.model} in {stored.attempts} attempts, prompt {stored.prompt_version}" if stored.model else "a person"
@@ -126,8 +136,8 @@ def describe(stored: StoredProgram, stale: list[str]) -> str:
     lines = [
         f"name       {stored.name}",
         f"id         {stored.id}",
-        f"question   {_line(stored.question) or '-'}",
-        f"written by {_line(author)}{f', {_date(stored.created_utc)}' if stored.created_utc else ''}",
+        f"question   {stored.question or '-'}",
+        f"written by {author}{f', {_date(stored.created_utc)}' if stored.created_utc else ''}",
         f"functions  {functions} ({stored.functions_from})",
         f"checks     {', '.join(c.name + (f' ({c.detail})' if c.detail else '') for c in stored.checks)}",
         f"plan       for {plan.objective} over {plan.link}, {plan.edge_profile} and {plan.cloud_profile}",
@@ -138,8 +148,18 @@ def describe(stored: StoredProgram, stale: list[str]) -> str:
     lines += ["", "calls"]
     for call in plan.calls:
         where = call.site or "vehicle's choice"
-        lines.append(f"  line {call.line}: {_line(call.text)}: {where}; cloud away: {call.when_away}")
-    lines += ["", "serial", "", stored.serial.rstrip(), "", "distributed", "", stored.distributed.rstrip()]
+        lines.append(f"  line {call.line}: {call.text}: {where}; cloud away: {call.when_away}")
+    lines = [_line(line) for line in lines]
+    lines += [
+        "",
+        "serial",
+        "",
+        shown(stored.serial).rstrip(),
+        "",
+        "distributed",
+        "",
+        shown(stored.distributed).rstrip(),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -151,9 +171,3 @@ def _line(text: str) -> str:
     from ..types import printable
 
     return printable(text)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(_line(text))

@@ -13,7 +13,7 @@ from dicem_shared.resources import find, roots
 
 from ..generate.types import Checked
 from ..types import Objective
-from .store import ProgramStore
+from .store import ProgramStore, checked_name
 from .stored import StoredProgram, program_name, stored_program
 
 PLACE = "configs/programs"
@@ -102,13 +102,30 @@ def resolve(
     )
 
 
+def name_of_wanted(wanted: str, store: ProgramStore) -> str:
+    """Under which name `resolve` gives the program of a name, an id or a path; `wanted` itself where there is none.
+
+    A shipped program's file may be called otherwise than the program.
+    """
+    kept = store.find(wanted)
+    if kept is not None:
+        return kept.name
+    path = find(wanted, PLACE, suffix=".py")
+    try:
+        return wanted if path is None else program_name(load_program(path).name)
+    except ProgramError:  # something else lies there
+        return wanted
+
+
 def record(source: str, name: str, functions: Registry, setting: Setting, *, question: str = "") -> StoredProgram:
     """The record of a program that a person wrote, checked and compiled now.
 
+    :raises ConfigError: nothing can be kept under this name
     :raises NotReady: it has not passed its checks
     """
     from ..generate.checks import check_program
 
+    checked_name(name)
     checked = check_program(
         source, functions, name=name, link=setting.link, edge_profile=setting.edge_profile,
         cloud_profile=setting.cloud_profile, objective=setting.objective,

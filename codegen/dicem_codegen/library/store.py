@@ -19,7 +19,7 @@ from dicem_shared.topics import check_id
 
 from .stored import StoredProgram, document
 
-_FILE: Final = re.compile(r"(\d{4,9})-([0-9a-f]{12})\.json\Z")
+_FILE: Final = re.compile(r"([0-9]{4,})-([0-9a-f]{12})\.json\Z")
 _ID: Final = re.compile(r"[0-9a-f]{6,32}\Z")
 MAX_BYTES: Final = 2_000_000
 
@@ -82,18 +82,21 @@ class ProgramStore:
 
         :raises ConfigError: it cannot be written
         """
-        folder, files = self.folder / _checked(program.name), self._files(program.name)
+        folder, files = self.folder / checked_name(program.name), self._files(program.name)
         if files:
             last = _read(files[-1])
             if last.id == program.id:
                 return files[-1]
         number = int(files[-1].name.partition("-")[0]) + 1 if files else 1
         path = folder / f"{number:04d}-{program.id[:12]}.json"
+        text = json.dumps(document(program), indent=1, ensure_ascii=False) + "\n"
+        if len(text.encode()) > MAX_BYTES:
+            raise ConfigError(f"{program.name} is too large to be kept", expected=f"at most {MAX_BYTES} bytes")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as cause:
             raise ConfigError(f"{folder} cannot be made", got=cause.strerror or str(cause)) from None
-        write_whole(path, json.dumps(document(program), indent=1, ensure_ascii=False) + "\n")
+        write_whole(path, text)
         return path
 
     def remove(self, name: str) -> int:
@@ -113,9 +116,11 @@ class ProgramStore:
 
     def _files(self, name: str) -> list[Path]:
         try:
-            found = [path for path in (self.folder / _checked(name)).iterdir() if _FILE.match(path.name)]
+            found = [path for path in (self.folder / checked_name(name)).iterdir() if _FILE.match(path.name)]
         except (FileNotFoundError, NotADirectoryError, ConfigError):
             return []
+        except OSError as cause:
+            raise ConfigError(f"the library {self.folder} cannot be read", got=cause.strerror or "") from None
         return sorted(found, key=lambda path: (int(path.name.partition("-")[0]), path.name))
 
 
@@ -124,7 +129,11 @@ def _begins(path: Path, wanted: str) -> bool:
     return match is not None and (match[2].startswith(wanted) or wanted.startswith(match[2]))
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
+    """`name` if something can be kept under it.
+
+    :raises ConfigError: it cannot
+    """
     try:
         return check_id(name, "a program's name")
     except MessageError as cause:
@@ -133,11 +142,16 @@ def _checked(name: str) -> str:
 
 def _read(path: Path) -> StoredProgram:
     try:
+        if not path.is_file():
+            raise ValueError("it is no file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError("it is too large")
-        return StoredProgram.model_validate_json(data)
+        program = StoredProgram.model_validate_json(data)
+        if not program.id or program.name != path.parent.name or not _begins(path, program.id):
+            raise ValueError("it lies under another name or id than its own")
+        return program
     except OSError as cause:
         got = cause.strerror or str(cause)
     except ValidationError as cause:

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from dicem_shared.camera import Strict
+from dicem_shared.errors import ProgramError
 from dicem_shared.functions import Registry
 from dicem_shared.ids import digest
 from dicem_shared.types import Id, Plain, Site, Utc, WhenAway
@@ -134,26 +135,32 @@ def stored_program(
 
     :param generated: how a model came to it; None if a person wrote it
     :raises ValueError: it has not passed
+    :raises ProgramError: it cannot be kept: compiled, it is too long
     """
     if checked.compiled is None or not checked.passed:
         raise ValueError("only a program that has passed every check is stored")
     compiled = checked.compiled
-    made = StoredProgram(
-        name=name,
-        question=generated.question if generated else question,
-        origin="generated" if generated else "written",
-        model=generated.model if generated else "",
-        prompt_version=generated.prompt_version if generated else "",
-        attempts=len(generated.attempts) if generated else 0,
-        functions_from=generated.functions_from if generated else "local",
-        functions=_called(compiled, functions),
-        serial=checked.source,
-        distributed=compiled.source,
-        plan=_plan_record(compiled),
-        checks=tuple(CheckRecord(name=check.name, detail=check.detail) for check in checked.checks),
-        dicem=version("dicem"),
-        created_utc=created_utc,
-    )
+    try:
+        made = StoredProgram(
+            name=name,
+            question=generated.question if generated else question,
+            origin="generated" if generated else "written",
+            model=generated.model if generated else "",
+            prompt_version=generated.prompt_version if generated else "",
+            attempts=len(generated.attempts) if generated else 0,
+            functions_from=generated.functions_from if generated else "local",
+            functions=_called(compiled, functions),
+            serial=checked.source,
+            distributed=compiled.source,
+            plan=_plan_record(compiled),
+            checks=tuple(CheckRecord(name=check.name, detail=check.detail) for check in checked.checks),
+            dicem=version("dicem"),
+            created_utc=created_utc,
+        )
+    except ValidationError as cause:
+        first = cause.errors(include_url=False, include_input=False)[0]
+        what = f"{name} cannot be kept: {'.'.join(map(str, first['loc']))}"
+        raise ProgramError(what, got=first["msg"]) from None
     return made.identified()
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,11 @@ import pytest
 from dicem_codegen import compile_program
 from dicem_codegen.generate.types import Attempt, Check, Checked, Generated, Usage
 from dicem_codegen.library import ProgramStore, StoredProgram, default_folder, stale, stored_program
-from dicem_codegen.library.commands import describe
+from dicem_codegen.library.commands import describe, list_
+from dicem_codegen.library.resolve import Setting, name_of_wanted, record
 from dicem_codegen.library.stored import document
 from dicem_shared.catalog import catalog
-from dicem_shared.errors import ConfigError
+from dicem_shared.errors import ConfigError, ProgramError
 from dicem_shared.functions import Registry, function
 
 SOURCE = """def execute_command(image):
@@ -116,6 +120,139 @@ def test_a_record_is_read_back_as_it_was(tmp_path: Path) -> None:
     path = store.save(one := stored())
     assert StoredProgram.model_validate_json(path.read_bytes()) == one
     assert json.loads(path.read_text()) == document(one)
+
+
+def moved(store: ProgramStore, name: str) -> None:
+    store.save(stored())
+    store.save(stored(name=name))
+    (path,) = (store.folder / name).iterdir()
+    path.write_bytes(next((store.folder / "colours").iterdir()).read_bytes())
+
+
+def emptied_id(store: ProgramStore, name: str) -> None:
+    path = store.save(stored(name=name))
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps(kept | {"id": "", "serial": "import os"}))
+
+
+def huge(store: ProgramStore, name: str) -> None:
+    store.save(stored(name=name)).write_text(" " * 2_000_001)
+
+
+def nested(store: ProgramStore, name: str) -> None:
+    store.save(stored(name=name)).write_text("[" * 100_000)
+
+
+def folder(store: ProgramStore, name: str) -> None:
+    path = store.save(stored(name=name))
+    path.unlink()
+    path.mkdir()
+
+
+def endless(store: ProgramStore, name: str) -> None:
+    path = store.save(stored(name=name))
+    path.unlink()
+    os.mkfifo(path)
+
+
+def nowhere(store: ProgramStore, name: str) -> None:
+    path = store.save(stored(name=name))
+    path.unlink()
+    path.symlink_to(store.folder / "nothing")
+
+
+@pytest.mark.parametrize("damage", [moved, emptied_id, huge, nested, folder, endless, nowhere])
+def test_one_bad_file_is_said_so_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    damage: Callable[[ProgramStore, str], None],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DICEM_PROGRAMS", str(tmp_path))
+    store = ProgramStore()
+    damage(store, "bad")
+    store.save(stored(name="good"))
+    with pytest.raises(ConfigError, match="cannot be used"):
+        store.find("bad")
+    assert store.find("good") is not None
+    list_(as_json=True)
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["bad"]["origin"] == "damaged"
+    assert rows["good"]["origin"] == "written"
+    list_()
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_closed_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ProgramStore(tmp_path)
+    store.save(stored())
+
+    def closed(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    for ask in (store.names, lambda: store.find("colours"), lambda: store.save(stored()), lambda: store.remove("a")):
+        with pytest.raises(ConfigError, match="Permission denied"):
+            ask()
+
+
+def test_a_full_disk_is_said_so_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ProgramStore(tmp_path)
+    store.save(first := stored())
+
+    def full(self: Path, *_: object, **__: object) -> None:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        store.save(stored(SOURCE.replace("colour", "size")))
+    monkeypatch.undo()
+    assert store.revisions("colours") == [first]
+    assert len(list((tmp_path / "colours").iterdir())) == 1
+
+
+def test_who_keeps_at_the_same_time_loses_nothing(tmp_path: Path) -> None:
+    programs = [stored(SOURCE.replace("colour", word)) for word in ("size", "name", "age", "use")]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda each: ProgramStore(tmp_path).save(each), programs))
+    assert {each.id for each in ProgramStore(tmp_path).revisions("colours")} == {each.id for each in programs}
+
+
+def test_revisions_do_not_run_out(tmp_path: Path) -> None:
+    store = ProgramStore(tmp_path)
+    path = store.save(stored())
+    path.rename(path.with_name(path.name.replace("0001", "999999999")))
+    second = stored(SOURCE.replace("colour", "size"))
+    store.save(second)
+    assert store.latest("colours") == second
+
+
+def test_what_is_too_long_is_no_traceback() -> None:
+    long = f'def execute_command(image):\n    x = "{"y" * 199_900}"\n    return ImagePatch(image).exists("boat")\n'
+    with pytest.raises(ProgramError, match="cannot be kept: distributed"):
+        stored(long)
+
+
+def test_the_name_of_a_program_is_known_without_checking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ProgramStore(tmp_path / "programs")
+    store.save(kept := stored())
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for wanted, name in (
+        ("colours", "colours"), (kept.id[:8], "colours"), ("litter_serial", "litter-serial"), ("nothing", "nothing"),
+        ("folder", "folder"),
+    ):  # fmt: skip
+        assert name_of_wanted(wanted, store) == name
+
+
+def test_a_name_is_looked_at_before_anything_is_checked() -> None:
+    with pytest.raises(ConfigError, match="cannot stand in a topic"):
+        record("no program at all (", "a/b", catalog(), Setting())
+
+
+def test_what_is_shown_commands_no_terminal() -> None:
+    source = SOURCE.replace('"What', '"\x1b[2J\u202eWhat')
+    shown = stored(source).model_copy(update={"functions_from": "\x1b]0;x\x07", "model": "\x1b[1m"})
+    assert all(line.isprintable() for line in describe(shown, ["\x1b[31m"]).split("\n"))
 
 
 def test_a_full_folder_is_said_so(tmp_path: Path) -> None:
