@@ -10,6 +10,8 @@ from pathlib import Path
 from dicem_shared.errors import ConfigError
 from dicem_shared.types import Answer
 
+from .database import open_database
+
 _SCHEMA = """
 create table if not exists answers (
     id text primary key, t_utc real not null, program_id text not null, status text not null, answer text not null
@@ -21,17 +23,8 @@ class AnswerStore:
     """SQLite in WAL mode, every commit synced: what `put` returned from survives a power cut."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path)
-            self._db.execute("pragma journal_mode=wal")
-            self._db.execute("pragma synchronous=full")
-            self._db.execute(_SCHEMA)
-            self._db.commit()
-        except (sqlite3.Error, OSError) as cause:
-            raise ConfigError(
-                f"the answers cannot be kept in {path}", got=str(cause), todo="See `answers` in the config."
-            ) from None
+        """:raises ConfigError: the file cannot be used"""
+        self._db = open_database(path, _SCHEMA, what="the answers", setting="answers")
 
     def put(self, answer: Answer) -> None:
         """Keep an answer; the same id again replaces it."""

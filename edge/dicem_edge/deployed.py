@@ -25,6 +25,8 @@ from dicem_shared.functions import Registry
 from dicem_shared.keys import PublicKey
 from dicem_shared.program import Program, prepare
 
+from .database import open_database
+
 log = logging.getLogger(__name__)
 
 Policy = Literal["always", "disarmed", "never"]
@@ -278,16 +280,7 @@ class _Store:
     """SQLite in WAL mode, every commit synced."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path)
-            self._db.execute("pragma journal_mode=wal")
-            self._db.execute("pragma synchronous=full")
-            self._db.execute(_SCHEMA)
-            self._db.commit()
-        except (sqlite3.Error, OSError) as cause:
-            todo = "See `deploy.state` in the config."
-            raise ConfigError(f"deployments cannot be kept in {path}", got=str(cause), todo=todo) from None
+        self._db = open_database(path, _SCHEMA, what="deployments", setting="deploy.state")
 
     def rows(self, believed: Callable[[str, bytes], _Order]) -> dict[str, _Row]:
         """All that is kept; what is not believed (any more) is left out, its counter aside."""
