@@ -195,10 +195,8 @@ class Daemon:
             if following is not None and self._stop.is_set():
                 following = None
             if following is not None and now >= following[0]:
-                too_late = (
-                    now - following[0] > self.config.limits.deadline_s
-                )  # it has waited for longer than a call may
-                wanted = [] if too_late else deployments.programs(self.programs)
+                is_stale = now - following[0] > self.config.limits.deadline_s  # it waited longer than a call may
+                wanted = [] if is_stale else deployments.programs(self.programs)
                 self._offer(agent, following[1], uplink, store, wanted)
                 following = next(frames, None)
                 self._take_what_is_there()
