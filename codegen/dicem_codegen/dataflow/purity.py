@@ -404,6 +404,8 @@ def settled_functions(
 
     :param around: the names of the functions around it
     """
+    if not any(isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)) for statement in function.body):
+        return {}
     counts = Counter(_bindings(function))
     changeable = {n.id for n in walk(function) if isinstance(n, ast.Name) and not is_plain(n)}
     fixed = {a.arg for a in _arguments(function.args) if counts[a.arg] == 1} - changeable

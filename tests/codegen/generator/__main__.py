@@ -13,7 +13,10 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import closing
+from types import FrameType
+from typing import NoReturn
 
 from .program import generate
 from .ranges import check_range
@@ -31,12 +34,18 @@ def main() -> int:
         options.first, options.count, options.jobs = options.seed, 1, 1
     tally = Tally(options.first, options.count)
     line = Line(tally, sys.stderr)
-    stopped = False
+    stopping: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        stopping.append(number)  # an exception alone can be lost where nobody may raise one, as in a `__del__`
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
     try:
-        _check(options, tally, line)
+        _check(options, tally, line, stopping)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rest takes no time
-        stopped = True
+    stopped = bool(stopping)
     line.end()
     print(tally.document() if options.json else tally.text())
     return 130 if stopped else int(bool(tally.differing))
@@ -61,9 +70,11 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _check(options: argparse.Namespace, tally: Tally, line: Line) -> None:
+def _check(options: argparse.Namespace, tally: Tally, line: Line, stopping: Sequence[int]) -> None:
     with closing(check_range(options.first, options.count, jobs=options.jobs, worlds=options.worlds)) as checked:
         for each in checked:
+            if stopping:
+                return
             tally.add(each)
             if each.trouble:
                 line.clear()
