@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 from dicem_shared import messages
 from dicem_shared.camera import Strict
 from dicem_shared.clock import Clock
-from dicem_shared.deployment import MAX_DEPLOYMENT_BYTES, Deployed, Deployment, SignedDeployment, State
+from dicem_shared.deployment import MAX_SIGNED_BYTES, Deployed, Deployment, SignedDeployment, State
 from dicem_shared.errors import ConfigError, DicemError, MessageError
 from dicem_shared.functions import Registry
 from dicem_shared.keys import PublicKey
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 Policy = Literal["always", "disarmed", "never"]
 Obstacle = tuple[State, str]
 """What is reported instead of `running`, and why."""
-ENVELOPE: Final = 1000
-"""Bytes around a document."""
 _SCHEMA: Final = """
 create table if not exists deployments (
     program text primary key, counter integer not null, wanted blob, running blob, previous_id text not null
@@ -178,7 +176,7 @@ class Deployments:
 
         :raises MessageError: it is nothing of that kind
         """
-        signed = messages.decode(SignedDeployment, data, limit=MAX_DEPLOYMENT_BYTES + ENVELOPE)
+        signed = messages.decode(SignedDeployment, data, limit=MAX_SIGNED_BYTES)
         wanted = signed.verified(self._keys)
         self._check_addressee(name, wanted)
         return _Order(wanted, signed)
@@ -241,11 +239,9 @@ class Deployments:
         return obstacle
 
     def _judge(self, name: str, wanted: Deployment) -> Obstacle | None:
-        for function, version in sorted(wanted.functions.items()):
-            if function not in self._functions:
-                return "stale", f"the function {function} is not known here"
-            if self._functions.get(function).version != version:
-                return "stale", f"the function {function} has changed since the program was checked"
+        for function, how in self._functions.changed_since(wanted.functions).items():
+            said = "is not known here" if how == "missing" else "has changed since the program was checked"
+            return "stale", f"the function {function} {said}"
         try:
             prepare(wanted.source, name=name, where=name)
         except DicemError as cause:
@@ -315,7 +311,7 @@ class _Store:
 
 
 def _written(order: _Order | None) -> bytes | None:
-    return None if order is None else messages.encode(order.signed, limit=MAX_DEPLOYMENT_BYTES + ENVELOPE)
+    return None if order is None else messages.encode(order.signed, limit=MAX_SIGNED_BYTES)
 
 
 def _read(name: str, data: bytes | None, believed: Callable[[str, bytes], _Order]) -> _Order | None:

@@ -9,7 +9,6 @@ counter that only grows refuses what was sent before, and what was meant for ano
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
@@ -22,7 +21,9 @@ from .keys import OperatorKey, PublicKey
 from .types import Id, Utc
 
 MAX_DEPLOYMENT_BYTES: Final = 120_000
-"""Of a signed document: it goes in one message."""
+"""Of a document that is signed."""
+MAX_SIGNED_BYTES: Final = MAX_DEPLOYMENT_BYTES + 1000
+"""Of one with its signature: it goes in one message."""
 _PURPOSE: Final = b"dicem deployment 1\0"
 """Signed with the document, so that a signature made for something else is none for this."""
 
@@ -115,8 +116,3 @@ class Deployed(Strict):
     """of the one that ran before it, for going back"""
     reason: Annotated[str, Field(max_length=1000)] = ""
     t_utc: Utc = 0.0
-
-
-def document_id(signed: SignedDeployment) -> str:
-    """Short and the same for the same document."""
-    return hashlib.sha256(signed.document).hexdigest()[:16]

@@ -14,7 +14,7 @@ import difflib
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -242,6 +242,16 @@ class Registry:
 
     def __contains__(self, name: object) -> bool:
         return name in self._specs
+
+    def changed_since(self, versions: Mapping[str, str]) -> dict[str, Literal["missing", "changed"]]:
+        """Those of the named functions that are not there, or not as they were, by name."""
+        found: dict[str, Literal["missing", "changed"]] = {}
+        for name, version in sorted(versions.items()):
+            if name not in self:
+                found[name] = "missing"
+            elif self.get(name).version != version:
+                found[name] = "changed"
+        return found
 
     def get(self, name: str) -> FunctionSpec:
         """The function of that name.

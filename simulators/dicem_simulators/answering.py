@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from dicem_cloud.config import CloudConfig, load_cloud_config
 from dicem_cloud.functions import build
 from dicem_cloud.gateway import Gateway
-from dicem_codegen.library import StoredProgram
+from dicem_codegen.library.stored import StoredProgram
 from dicem_edge.config import EdgeConfig, load_edge_config
 from dicem_edge.functions import build_edge
 from dicem_edge.shipping import LoadedFrame

@@ -6,11 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
+from dicem_codegen.library.stored import StoredProgram
 from dicem_codegen.types import printable
 from dicem_shared.types import Answer
+
+from .scoring import percentile
 
 MAX_VALUE = 300
 """characters of a value, or of a printed line, that a line shows"""
@@ -36,32 +40,33 @@ def print_answer(answer: Answer, console: Console) -> None:
 def totals(answers: Sequence[Answer], time: Literal["simulated", "real"] = "simulated") -> dict[str, Any]:
     """What the answers come to.  `time`: what seconds and dollars are."""
     good = [answer for answer in answers if answer.status == "final"]
-    waits = sorted(answer.latency_s for answer in answers)
+    waits = [answer.latency_s for answer in answers]
     return {
         "frames": len(answers),
         "final": len(good),
         "failed": len(answers) - len(good),
-        "latency_s": {"median": _part(waits, 0.5), "p95": _part(waits, 0.95)},
+        "latency_s": {"median": percentile(waits, 0.5), "p95": percentile(waits, 0.95)},
         "bytes_up": sum(answer.cost.bytes_up for answer in answers),
         "usd": sum(answer.cost.usd for answer in answers),
         "time": time,
     }
 
 
-def print_totals(found: dict[str, Any], console: Console) -> None:
-    """One line of what `totals` gives."""
+def print_answers(
+    program: StoredProgram, answers: Sequence[Answer], console: Console, *, as_json: bool,
+    time: Literal["simulated", "real"] = "simulated",
+) -> None:  # fmt: skip
+    """What they come to, after each has been printed; or all of it for machines."""
+    found = totals(answers, time)
+    if as_json:
+        ordered = sorted(answers, key=lambda each: each.frame)
+        documents = [answer.model_dump(mode="json", by_alias=True) for answer in ordered]
+        told = {"program": program.model_dump(mode="json"), "answers": documents, "totals": found}
+        typer.echo(json.dumps(told, indent=2))
+        return
     failed = f", {found['failed']} failed" if found["failed"] else ""
     console.print(
         f"{found['frames']} frames{failed}; {found['time']}: {found['latency_s']['median']:.2f} s in the median, "
         f"{found['bytes_up'] / 1000:.0f} kB up, ${found['usd']:.4f} in all",
         highlight=False,
     )
-
-
-def documents(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """For machines."""
-    return [answer.model_dump(mode="json", by_alias=True) for answer in sorted(answers, key=lambda each: each.frame)]
-
-
-def _part(ordered: Sequence[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dicem_codegen.generate.config import EndpointConfig
     from dicem_codegen.generate.discover import Discovered
     from dicem_codegen.generate.types import Checked, Generated
-    from dicem_codegen.library import StoredProgram
+    from dicem_codegen.library.stored import StoredProgram
     from dicem_shared.broker_config import BrokerConfig
     from dicem_shared.types import Answer
 
@@ -80,11 +80,11 @@ def ask(
     from dicem_codegen.generate.config import load_endpoint
     from dicem_codegen.generate.prompt import check_question
     from dicem_codegen.generate.report import text, usage_line
-    from dicem_codegen.library import name_of, stored_program
     from dicem_codegen.library.store import checked_name
+    from dicem_codegen.library.stored import name_of, stored_program
 
     from .answering import answers_of
-    from .answers_shown import documents, print_answer, print_totals, totals
+    from .answers_shown import print_answer, print_answers
 
     asked = check_question(question)
     name = name_of(asked) if save is None else checked_name(save)
@@ -119,12 +119,7 @@ def ask(
     answers = (
         _over_mqtt(stored, found.source, opened, on_answer, rate) if is_real else answers_of(stored, opened, on_answer)
     )
-    summary = totals(answers, time="real" if is_real else "simulated")
-    if as_json:
-        told = {"program": stored.model_dump(mode="json"), "answers": documents(answers), "totals": summary}
-        typer.echo(json.dumps(told, indent=2))
-    else:
-        print_totals(summary, console)
+    print_answers(stored, answers, console, as_json=as_json, time="real" if is_real else "simulated")
     if lost:
         raise lost
     if all(answer.status == "failed" for answer in answers):
@@ -133,7 +128,7 @@ def ask(
 
 def _not_kept(stored: StoredProgram) -> ConfigError | None:
     """Keep a program; why that failed is said last, as the program has been paid for and is to be seen."""
-    from dicem_codegen.library import ProgramStore
+    from dicem_codegen.library.store import ProgramStore
 
     try:
         ProgramStore().save(stored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -34,29 +33,22 @@ def run(
     The runner, the models and the gateway are the real ones; time and money are simulated, for the link and the devices
     that the program was compiled for.
     """
-    from dicem_codegen.library import ProgramStore, stale
     from dicem_codegen.library.resolve import Setting, resolve
-    from dicem_codegen.library.stored import document
+    from dicem_codegen.library.store import ProgramStore
+    from dicem_codegen.library.stored import check_fresh
     from dicem_shared.catalog import catalog
-    from dicem_shared.errors import ConfigError
 
     from .answering import Look, answers_of, open_look
-    from .answers_shown import documents, print_answer, print_totals, totals
+    from .answers_shown import print_answer, print_answers
 
     functions = catalog()
     stored = resolve(program, functions, ProgramStore(), Setting(link=link) if link is not None else None)
-    if found := stale(stored, functions):
-        raise ConfigError(f"{program} is stale: {found[0]}", todo="Ask for it anew, or check it: dicem programs add")
+    check_fresh(stored, functions)
     opened = open_look(Look(recording=recording, frames=frames, seed=seed))
     console = Console()
     if opened.notice:
         Console(stderr=True).print(opened.notice, style="yellow")
     answers = answers_of(stored, opened, (lambda _: None) if as_json else lambda each: print_answer(each, console))
-    summary = totals(answers)
-    if as_json:
-        told = {"program": document(stored), "answers": documents(answers), "totals": summary}
-        typer.echo(json.dumps(told, indent=2))
-    else:
-        print_totals(summary, console)
+    print_answers(stored, answers, console, as_json=as_json)
     if all(answer.status == "failed" for answer in answers):
         raise typer.Exit(1)

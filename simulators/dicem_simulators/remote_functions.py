@@ -8,16 +8,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import time
-import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
+from urllib.request import Request
 
-from dicem_codegen.generate.config import LOOPBACK
+from dicem_codegen.generate.cloud_http import authorised, opener_for
 from dicem_shared import images
 from dicem_shared.errors import CallTimeout, DicemError, InvalidCall, SiteUnavailable
 from dicem_shared.functions import FunctionSpec, Registry
@@ -28,7 +26,6 @@ from dicem_shared.types import ModelId
 
 TIMEOUT_S: Final = 60.0
 MAX_REPLY: Final = 2_000_000
-TOKEN_ENV: Final = "DICEM_TOKEN"
 JPEG_QUALITY: Final = 92
 
 
@@ -40,10 +37,7 @@ class RemoteFunction:
         self.spec, self._url = spec, f"{base}/v1/functions/{spec.name}:call"
         self.model = ModelId(function=spec.name, name=f"at {url}", sha256=digest("remote", url, spec.name) * 2)
         self._told: dict[int, ModelId] = {}
-        handlers: list[Any] = [_NoRedirects()]
-        if urlsplit(url).hostname in LOOPBACK:
-            handlers.append(urllib.request.ProxyHandler({}))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._opener = opener_for(url)
 
     def run(self, batch: Sequence[Work]) -> list[Any | Exception]:
         """See `Implementation.run`."""
@@ -55,9 +49,7 @@ class RemoteFunction:
 
     def _ask(self, work: Work) -> Any:
         body = json.dumps({name: _sent(value) for name, value in work.params.items()}, allow_nan=False).encode()
-        request = urllib.request.Request(self._url, data=body, headers={"Content-Type": "application/json"})
-        if token := os.environ.get(TOKEN_ENV, "").strip():
-            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        request = authorised(Request(self._url, data=body, headers={"Content-Type": "application/json"}))
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as response:
                 data = _whole(response)
@@ -97,13 +89,6 @@ class RemoteFunction:
 def remote_functions(functions: Registry, url: str) -> dict[str, Implementation]:
     """All functions of a cloud."""
     return {spec.name: RemoteFunction(spec, url) for spec in functions}
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Pixels and token are for the host that was named."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """See `urllib.request.HTTPRedirectHandler`: none."""
 
 
 def _whole(response: Any) -> bytes:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from dicem_codegen.library import ProgramStore, name_of
+from dicem_codegen.library.store import ProgramStore
+from dicem_codegen.library.stored import name_of
 from dicem_shared.errors import ConfigError
 from dicem_simulators import ask as ask_module
 

@@ -14,7 +14,7 @@ from dicem_codegen import compile_program
 from dicem_codegen.fleet.deploy import Result, carry_out, previous_id
 from dicem_codegen.fleet.operator import Operator
 from dicem_codegen.generate.types import Check, Checked
-from dicem_codegen.library import StoredProgram, stored_program
+from dicem_codegen.library.stored import StoredProgram, stored_program
 from dicem_edge.config import EdgeConfig, load_edge_config
 from dicem_edge.daemon import Daemon
 from dicem_edge.deployed import DeployConfig
@@ -199,7 +199,7 @@ def test_the_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from dicem_codegen.fleet import commands
-    from dicem_codegen.library import ProgramStore
+    from dicem_codegen.library.store import ProgramStore
 
     operator = tmp_path / "operator.yaml"
     operator.write_text(f"fleet: f\nbroker: {{port: {broker.port}}}\nkey: operator.pem\nwait_s: 20\n")

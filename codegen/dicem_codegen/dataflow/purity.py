@@ -14,6 +14,7 @@ from typing import Literal
 
 from hermod import prelude
 
+from ..lower.scopes import parameters
 from ..walking import children, walk
 
 Effect = Literal["pure", "mutates", "unknown"]
@@ -359,9 +360,7 @@ def _keys_taken(call: ast.Call) -> ast.Name | None:
 
 def bound_names(function: Function | ast.Lambda) -> frozenset[str]:
     """The names that a function binds: parameters, assignments, loops, nested definitions."""
-    arguments = function.args
-    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-    names.update(a.arg for a in (arguments.vararg, arguments.kwarg) if a)
+    names = {a.arg for a in parameters(function.args)}
     if isinstance(function, ast.Lambda):
         return frozenset(names)
     stack: list[ast.AST] = list(function.body)
@@ -408,7 +407,7 @@ def settled_functions(
         return {}
     counts = Counter(_bindings(function))
     changeable = {n.id for n in walk(function) if isinstance(n, ast.Name) and not is_plain(n)}
-    fixed = {a.arg for a in _arguments(function.args) if counts[a.arg] == 1} - changeable
+    fixed = {a.arg for a in parameters(function.args) if counts[a.arg] == 1} - changeable
     found: dict[str, Function] = {}
     local = bound_names(function) | around
     has_asked = False
@@ -432,11 +431,6 @@ def settled_functions(
 def pure_among(settled: dict[str, Function], facts: ModuleFacts, known: frozenset[str]) -> frozenset[str]:
     """Those of them that compute and nothing else."""
     return frozenset(name for name, each in settled.items() if _is_pure_function(each, facts, known))
-
-
-def _arguments(arguments: ast.arguments) -> list[ast.arg]:
-    rest = [each for each in (arguments.vararg, arguments.kwarg) if each is not None]
-    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *rest]
 
 
 def _bindings(function: Function) -> Iterator[str]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from dicem_shared.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..library import StoredProgram
+    from ..library.stored import StoredProgram
     from .config import OperatorConfig
     from .deploy import Result
     from .operator import Operator
@@ -62,8 +62,9 @@ def deploy(
     """
     from dicem_shared.catalog import catalog
 
-    from ..library import ProgramStore, stale
     from ..library.resolve import Setting, name_of_wanted, resolve
+    from ..library.store import ProgramStore
+    from ..library.stored import check_fresh
     from .deploy import previous_id
 
     settings = _settings(operator)
@@ -75,10 +76,7 @@ def deploy(
     wanted: StoredProgram | None = None
     if not rollback:
         wanted = resolve(program, functions, store, setting, name=name)
-        if found := stale(wanted, functions):
-            raise ConfigError(
-                f"{program} is stale: {found[0]}", todo="Generate it anew, or check it: dicem programs add"
-            )
+        check_fresh(wanted, functions)
         store.save(wanted)
     if name is not None:
         called = [name]
@@ -109,8 +107,8 @@ def undeploy(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Have vehicles stop running a deployed program; one of that name in a vehicle's own config runs again."""
-    from ..library import ProgramStore
     from ..library.resolve import name_of_wanted
+    from ..library.store import ProgramStore
 
     called = [program, name_of_wanted(program, ProgramStore())]
     _carry_out(_settings(operator), vehicle, fleet, called, None, wait, as_json)

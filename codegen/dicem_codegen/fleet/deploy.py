@@ -13,8 +13,7 @@ from dicem_shared.deployment import Deployed, Deployment
 from dicem_shared.errors import ConfigError
 from dicem_shared.keys import OperatorKey
 
-from ..library import StoredProgram
-from ..library.stored import function_versions
+from ..library.stored import StoredProgram
 from .operator import Operator
 
 GOOD = frozenset({"running", "waiting", "removed"})
@@ -106,7 +105,7 @@ def _deployment(operator: Operator, vehicle: str, name: str, program: StoredProg
     if program is not None:
         more = {
             "action": "run", "program_id": program.id, "question": program.question, "source": program.distributed,
-            "functions": function_versions(program),
+            "functions": program.versions,
         }  # fmt: skip
     counter = operator.next_counter(vehicle, name)
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from dicem_shared import messages
 from dicem_shared.broker_config import BrokerConfig
-from dicem_shared.deployment import MAX_DEPLOYMENT_BYTES, Deployed, Deployment, SignedDeployment
+from dicem_shared.deployment import MAX_DEPLOYMENT_BYTES, MAX_SIGNED_BYTES, Deployed, Deployment, SignedDeployment
 from dicem_shared.errors import BrokerError, MessageError
 from dicem_shared.keys import OperatorKey
 from dicem_shared.mqtt import REFUSED, Connection, Incoming
@@ -24,7 +24,6 @@ ANSWER_S = 10.0
 """So long the broker is given for each message."""
 ASKING = "dicem-ask"
 """What `dicem ask` calls itself at a broker: it takes no programs, so it is no vehicle here."""
-_ENVELOPE = 1000
 _FAR_AHEAD_S = 10 * 365 * 86_400.0
 """A counter is a time.  One that is so far ahead would use up those that are left: who says so is passed over."""
 
@@ -89,7 +88,7 @@ class Operator:
 
         :raises BrokerError: the broker does not take it
         """
-        data = messages.encode(deployment.signed(key), limit=MAX_DEPLOYMENT_BYTES + _ENVELOPE)
+        data = messages.encode(deployment.signed(key), limit=MAX_SIGNED_BYTES)
         where = topic(deployment.fleet, deployment.vehicle, "deploy", deployment.program)
         codes: list[int] = []
 
@@ -160,7 +159,7 @@ class Operator:
                 if _is_plausible(report.counter):
                     seen.deployed[where.name] = report.model_copy(update={"program": where.name})
             elif where.kind == "deploy":
-                signed = messages.decode(SignedDeployment, incoming.payload, limit=MAX_DEPLOYMENT_BYTES + _ENVELOPE)
+                signed = messages.decode(SignedDeployment, incoming.payload, limit=MAX_SIGNED_BYTES)
                 wanted = messages.decode(Deployment, signed.document, limit=MAX_DEPLOYMENT_BYTES)
                 if _is_plausible(wanted.counter):
                     seen.wanted[where.name] = wanted

@@ -79,7 +79,8 @@ def generate_(
     from dicem_shared.links import load_link
 
     from ..commands import profiles_of
-    from ..library import ProgramStore, name_of, program_name, stored_program
+    from ..library.store import ProgramStore
+    from ..library.stored import name_of, program_name, stored_program
     from . import report
     from .checks import Bench, check_program
     from .config import load_endpoint

@@ -17,8 +17,8 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
-from typing import IO, Any, Final, TypeVar
+from http.client import HTTPException
+from typing import Any, Final, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -32,12 +32,10 @@ from dicem_shared.functions import Registry
 from dicem_shared.messages import decode
 from dicem_shared.mqtt import Connection, Incoming
 
-from .config import LOOPBACK
+from .cloud_http import TOKEN_ENV, authorised, opener_for
 from .prompt import MAX_WORDS, clean
 
 LOCAL: Final = "local"
-TOKEN_ENV: Final = "DICEM_TOKEN"
-"""Environment variable that holds the bearer token of a cloud's HTTP API."""
 BROKER_PASSWORD_ENV: Final = "DICEM_BROKER_PASSWORD"
 """Environment variable that holds the password of a broker's user."""
 TIMEOUT_S: Final = 10.0
@@ -120,28 +118,13 @@ def _vocabulary(resources: Iterable[Any]) -> tuple[str, ...] | None:
 # HTTP
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The token is for the host that was named, and for nobody else."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """See `urllib.request.HTTPRedirectHandler`: none."""
-
-
 def _over_http(url: SplitResult, timeout_s: float) -> list[Any]:
     where = url.geturl()
     path = url.path.rstrip("/")
     target = url._replace(path=path if path.endswith("/v1/functions") else f"{path}/v1/functions", fragment="")
     request = urllib.request.Request(target.geturl(), headers={"Accept": "application/json", "User-Agent": "dicem"})
-    if token := os.environ.get(TOKEN_ENV, "").strip():
-        if not (token.isascii() and token.isprintable()):
-            raise ConfigError(f"the token in {TOKEN_ENV} cannot be sent", expected="printable ASCII on one line")
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    handlers: list[Any] = [_NoRedirects()]
-    if url.hostname in LOOPBACK:
-        handlers.append(urllib.request.ProxyHandler({}))
-    opener = urllib.request.build_opener(*handlers)
+    opener = opener_for(where)
+    authorised(request)
 
     def read() -> bytes:
         with opener.open(request, timeout=timeout_s) as response:

@@ -79,13 +79,13 @@ def show(
 
     from .resolve import resolve
     from .store import ProgramStore
-    from .stored import document, stale
+    from .stored import stale
 
     functions = catalog()
     stored = resolve(program, functions, ProgramStore())
     found = stale(stored, functions)
     if as_json:
-        typer.echo(json.dumps(document(stored) | {"stale": found}, indent=2))
+        typer.echo(json.dumps(stored.model_dump(mode="json") | {"stale": found}, indent=2))
     else:
         typer.echo(describe(stored, found), nl=False)
 

@@ -17,7 +17,7 @@ from dicem_shared.errors import ConfigError, MessageError
 from dicem_shared.files import write_whole
 from dicem_shared.topics import check_id
 
-from .stored import StoredProgram, document
+from .stored import StoredProgram
 
 _FILE: Final = re.compile(r"([0-9]{4,})-([0-9a-f]{12})\.json\Z")
 _ID: Final = re.compile(r"[0-9a-f]{6,32}\Z")
@@ -89,7 +89,7 @@ class ProgramStore:
                 return files[-1]
         number = int(files[-1].name.partition("-")[0]) + 1 if files else 1
         path = folder / f"{number:04d}-{program.id[:12]}.json"
-        text = json.dumps(document(program), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(program.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
         if len(text.encode()) > MAX_BYTES:
             raise ConfigError(f"{program.name} is too large to be kept", expected=f"at most {MAX_BYTES} bytes")
         try:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from dicem_shared.camera import Strict
-from dicem_shared.errors import ProgramError
+from dicem_shared.errors import ConfigError, ProgramError
 from dicem_shared.functions import Registry
 from dicem_shared.ids import digest
-from dicem_shared.types import Id, Plain, Site, Utc, WhenAway
+from dicem_shared.types import Id, Site, Utc, WhenAway
 
 from ..generate.types import Checked, Generated
 from ..types import CompiledProgram, Objective
@@ -104,6 +104,11 @@ class StoredProgram(Strict):
     """not part of the id"""
     id: str = ""
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """The functions that it calls, with their versions."""
+        return {record.name: record.version for record in self.functions}
+
     def true_id(self) -> str:
         """What the id is if nobody has changed the record."""
         own = dict.fromkeys(("name", "attempts", "created_utc", "id", "schema_version"), True)
@@ -178,24 +183,15 @@ def program_name(text: str) -> str:
 
 def stale(stored: StoredProgram, functions: Registry) -> list[str]:
     """What has changed among the functions since the program was checked; empty: nothing that matters to it."""
-    found = []
-    for record in stored.functions:
-        if record.name not in functions:
-            found.append(f"the function {record.name} is not there any more")
-        elif functions.get(record.name).version != record.version:
-            found.append(f"the function {record.name} has changed since the program was checked")
-    return found
+    said = {"missing": "is not there any more", "changed": "has changed since the program was checked"}
+    return [f"the function {name} {said[how]}" for name, how in functions.changed_since(stored.versions).items()]
 
 
-def function_versions(stored: StoredProgram) -> dict[str, str]:
-    """The functions that it calls, with their versions."""
-    return {record.name: record.version for record in stored.functions}
-
-
-def document(stored: StoredProgram) -> dict[str, Any]:
-    """For machines, and for the file that keeps it."""
-    found: dict[str, Plain] = stored.model_dump(mode="json")
-    return found
+def check_fresh(stored: StoredProgram, functions: Registry) -> None:
+    """:raises ConfigError: the program is stale"""
+    if found := stale(stored, functions):
+        todo = "Ask for it anew, or check it: dicem programs add"
+        raise ConfigError(f"{stored.name} is stale: {found[0]}", todo=todo)
 
 
 def _called(compiled: CompiledProgram, functions: Registry) -> tuple[FunctionRecord, ...]:

@@ -12,10 +12,10 @@ import pytest
 
 from dicem_codegen import compile_program
 from dicem_codegen.generate.types import Attempt, Check, Checked, Generated, Usage
-from dicem_codegen.library import ProgramStore, StoredProgram, default_folder, stale, stored_program
 from dicem_codegen.library.commands import describe, list_
 from dicem_codegen.library.resolve import Setting, name_of_wanted, record
-from dicem_codegen.library.stored import document
+from dicem_codegen.library.store import ProgramStore, default_folder
+from dicem_codegen.library.stored import StoredProgram, stale, stored_program
 from dicem_shared.catalog import catalog
 from dicem_shared.errors import ConfigError, ProgramError
 from dicem_shared.functions import Registry, function
@@ -119,7 +119,7 @@ def test_a_record_is_read_back_as_it_was(tmp_path: Path) -> None:
     store = ProgramStore(tmp_path)
     path = store.save(one := stored())
     assert StoredProgram.model_validate_json(path.read_bytes()) == one
-    assert json.loads(path.read_text()) == document(one)
+    assert json.loads(path.read_text()) == one.model_dump(mode="json")
 
 
 def moved(store: ProgramStore, name: str) -> None:
