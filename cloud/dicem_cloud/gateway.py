@@ -32,7 +32,7 @@ from dicem_shared.patches import Patch, PatchReader
 from dicem_shared.types import Failure, Handle, Reply, Request
 
 from .config import Limits
-from .results import ResultCache
+from .results import MemoryResults, ResultStore, repeated
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,14 @@ class Gateway:
         *,
         prices: Mapping[str, float] | None = None,
         limits: Limits | None = None,
+        results: ResultStore | None = None,
     ) -> None:
         limits = limits or Limits()
         self._implementations = dict(implementations)
         self._store, self._clock = store, clock
         self._prices = dict(prices or {})
         self._reader = PatchReader(store, max_pixels=limits.max_pixels)
-        self._results = ResultCache(limits.results_kept)
+        self._results = results or MemoryResults(limits.results_kept)
         self._lock = Lock()
 
     @property
@@ -144,7 +145,8 @@ class Gateway:
             self.function(request.function)
         except UnknownFunction as error:
             return error
-        return self._results.get(vehicle, request.call_id, attempt=request.attempt)
+        known = self._results.claim(vehicle, request.call_id)
+        return repeated(known, attempt=request.attempt) if isinstance(known, Reply) else None
 
     def _run(self, name: str, arrivals: Sequence[Arrival], indices: Sequence[int]) -> dict[int, Reply | DicemError]:
         """One batch."""
@@ -174,8 +176,7 @@ class Gateway:
                 compute_s=compute_s,
                 price_usd=compute_s * self._prices.get(name, 0.0) / 3600.0,
             )
-            self._results.put(vehicle, reply)
-            outcomes[index] = reply
+            outcomes[index] = self._results.put(vehicle, reply)
         return outcomes
 
     def _prepare(self, spec: FunctionSpec, request: Request, vehicle: str) -> Work:

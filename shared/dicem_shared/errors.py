@@ -15,7 +15,8 @@
     |   |-- InvalidCall            parameters do not fit the schema
     |   |-- CallTimeout            no answer before the deadline
     |   |-- SiteUnavailable        the site where it must run is away
-    |   `-- Overloaded             refused for now; carries `retry_after_s`
+    |   |-- Overloaded             refused for now; carries `retry_after_s`
+    |   `-- OutOfDeviceMemory      the device is too small for the batch, or for the network
     |-- MessageError           bytes on the wire that are no message of ours
     |   |-- MessageTooLarge        over the size limit
     |   `-- BlobMissing            a handle names pixels that the receiver lacks
@@ -126,6 +127,10 @@ class Overloaded(FunctionError):
     def __init__(self, what: str, *, retry_after_s: float, expected: str = "", got: str = "", todo: str = "") -> None:
         self.retry_after_s = retry_after_s
         super().__init__(what, expected=expected, got=got, todo=todo)
+
+
+class OutOfDeviceMemory(FunctionError):
+    """The device is too small for the batch, or for the network alone."""
 
 
 class MessageError(DicemError):

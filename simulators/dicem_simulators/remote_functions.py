@@ -29,7 +29,7 @@ MAX_REPLY: Final = 2_000_000
 JPEG_QUALITY: Final = 92
 
 
-class RemoteFunction:
+class RemoteFunction(Implementation):
     """An `Implementation` that asks a cloud's HTTP API."""
 
     def __init__(self, spec: FunctionSpec, url: str) -> None:

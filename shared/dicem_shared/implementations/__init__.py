@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..errors import OutOfDeviceMemory
 from ..functions import FunctionSpec
 from ..patches import Patch
 from ..types import ModelId
@@ -27,12 +28,15 @@ class Work:
 
 
 class Implementation(Protocol):
-    """A function that can be run.  `run` is never called by two threads at once."""
+    """A function that can be run.  `run` is never called by two threads at once, unless it is `reentrant`."""
 
     spec: FunctionSpec
     """what it promises; `spec.batch.max_size` bounds a batch"""
     model: ModelId
     """which model answers"""
+    reentrant: bool = False
+    """several threads may run batches at once: it holds its device itself, only for as long as it computes, so that one
+    batch is read and resized while another one is computed"""
 
     def run(self, batch: Sequence[Work]) -> list[Any | Exception]:
         """One outcome an item, in order: a result, or why there is none.  A bad item does not fail the others."""
@@ -54,9 +58,14 @@ def each(batch: Sequence[Work], answer: Callable[[Work], Any]) -> list[Any | Exc
 
 
 def together(batch: Sequence[Work], answer: Callable[[Sequence[Work]], Sequence[Any]]) -> list[Any | Exception]:
-    """The outcomes of `answer` for all items in one pass; where that fails, one by one: then only the bad ones do."""
+    """The outcomes of `answer` for all items in one pass; where that fails, one by one: then only the bad ones do.
+
+    Where the device's memory ran out, in halves.
+    """
     try:
-        results = list(answer(batch))
+        return list(answer(batch))
+    except OutOfDeviceMemory as error:
+        half = len(batch) // 2
+        return together(batch[:half], answer) + together(batch[half:], answer) if half else [error]
     except Exception as error:
         return [error] if len(batch) == 1 else each(batch, lambda work: answer([work])[0])
-    return results
