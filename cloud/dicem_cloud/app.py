@@ -41,6 +41,7 @@ from dicem_shared.types import FrameInfo, ShippedBlob
 from .config import CloudConfig
 from .described import resource
 from .gateway import Gateway
+from .service import Service
 
 HTTP_VEHICLE = "_http"
 """As whom the callers of this API are known to the gateway."""
@@ -64,7 +65,7 @@ class Unauthorised(DicemError):
     """The token is missing or wrong."""
 
 
-def create_app(gateway: Gateway, config: CloudConfig) -> FastAPI:
+def create_app(gateway: Gateway | Service, config: CloudConfig) -> FastAPI:
     """The API in front of `gateway`.
 
     :raises ConfigError: the environment variable that must hold the token is not set

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from threading import Lock
 from typing import Any, Literal
 
@@ -25,9 +27,8 @@ from dicem_shared.errors import (
     Overloaded,
     UnknownFunction,
 )
-from dicem_shared.functions import FunctionSpec
 from dicem_shared.ids import blob_id
-from dicem_shared.implementations import Implementation, Work
+from dicem_shared.implementations import Implementation, Work, run_batch
 from dicem_shared.patches import Patch, PatchReader
 from dicem_shared.types import Failure, Handle, Reply, Request
 
@@ -42,8 +43,21 @@ Arrival = tuple[Request, str]
 """A request, and the vehicle as which its sender was authenticated."""
 
 
+@dataclass(frozen=True)
+class Admitted:
+    """A call that may run: what it asks is served here, and its sender is who it says."""
+
+    request: Request
+    vehicle: str
+    implementation: Implementation
+
+
 class Gateway:
-    """Serves `implementations`; safe to share between threads, which it lets in one at a time.
+    """Serves `implementations`; safe to share between threads.
+
+    A call goes through `admit`, `prepare`, the implementation, `finish`.  The service in front of it (`service.py`) has
+    a queue and batches between these steps; `handle`, `handle_batch` and `call` take them here and now, one caller at
+    a time.
 
     `prices` are USD an hour of the machine while a function computes, by function.
     """
@@ -58,12 +72,12 @@ class Gateway:
         limits: Limits | None = None,
         results: ResultStore | None = None,
     ) -> None:
-        limits = limits or Limits()
+        self.limits = limits or Limits()
         self._implementations = dict(implementations)
         self._store, self._clock = store, clock
         self._prices = dict(prices or {})
-        self._reader = PatchReader(store, max_pixels=limits.max_pixels)
-        self._results = results or MemoryResults(limits.results_kept)
+        self._reader = PatchReader(store, max_pixels=self.limits.max_pixels)
+        self.results = results or MemoryResults(self.limits.results_kept)
         self._lock = Lock()
 
     @property
@@ -90,100 +104,26 @@ class Gateway:
             todo=f"Did you mean {' or '.join(near)}?" if near else "",
         )
 
-    def handle(self, request: Request, *, vehicle: str) -> Reply:
-        """The reply to one request of an authenticated vehicle."""
-        return self.handle_batch([(request, vehicle)])[0]
+    # A call, step by step
 
-    def handle_batch(self, arrivals: Sequence[Arrival]) -> list[Reply]:
-        """The replies, in order; calls of one function share passes through its model."""
-        outcomes = self._outcomes(arrivals)
-        return [
-            outcome if isinstance(outcome, Reply) else _failed(request, outcome)
-            for (request, _), outcome in zip(arrivals, outcomes, strict=True)
-        ]
+    def admit(self, request: Request, vehicle: str) -> Admitted:
+        """The call of an authenticated vehicle.
 
-    def call(self, request: Request, *, vehicle: str) -> Reply:
-        """As `handle`, for callers in this process.
-
-        :raises DicemError: why there is no result
+        :raises MessageError: it is not the sender's own
+        :raises UnknownFunction: nothing of that name is served
         """
-        outcome = self._outcomes([(request, vehicle)])[0]
-        if isinstance(outcome, DicemError):
-            raise outcome
-        return outcome
-
-    def _outcomes(self, arrivals: Sequence[Arrival]) -> list[Reply | DicemError]:
-        outcomes: dict[int, Reply | DicemError] = {}
-        waiting: dict[str, list[int]] = {}
-        twins: list[int] = []
-        seen: set[tuple[str, str]] = set()
-        with self._lock:
-            for index, (request, vehicle) in enumerate(arrivals):
-                known = self._admit(request, vehicle)
-                if known is not None:
-                    outcomes[index] = known
-                elif (vehicle, request.call_id) in seen:
-                    twins.append(index)
-                else:
-                    seen.add((vehicle, request.call_id))
-                    waiting.setdefault(request.function, []).append(index)
-            for name, indices in waiting.items():
-                size = self._implementations[name].spec.batch.max_size
-                for first in range(0, len(indices), size):
-                    outcomes |= self._run(name, arrivals, indices[first : first + size])
-        for index in twins:  # the first of the two has left its result, or failed
-            outcomes[index] = self._outcomes([arrivals[index]])[0]
-        return [outcomes[index] for index in range(len(arrivals))]
-
-    def _admit(self, request: Request, vehicle: str) -> Reply | DicemError | None:
-        """What can be said at once: a refusal, or the reply of a call that was answered before.  None: it may run."""
         if request.vehicle != vehicle:
-            return MessageError(
+            raise MessageError(
                 "the request is not its sender's own", expected=f"vehicle {vehicle}", got=f"vehicle {request.vehicle}"
             )
-        try:
-            self.function(request.function)
-        except UnknownFunction as error:
-            return error
-        known = self._results.claim(vehicle, request.call_id)
-        return repeated(known, attempt=request.attempt) if isinstance(known, Reply) else None
+        return Admitted(request, vehicle, self.function(request.function))
 
-    def _run(self, name: str, arrivals: Sequence[Arrival], indices: Sequence[int]) -> dict[int, Reply | DicemError]:
-        """One batch."""
-        implementation = self._implementations[name]
-        outcomes: dict[int, Reply | DicemError] = {}
-        ready: dict[int, Work] = {}
-        for index in indices:
-            try:
-                ready[index] = self._prepare(implementation.spec, *arrivals[index])
-            except Exception as error:
-                outcomes[index] = _explained(name, error)
-        if not ready:
-            return outcomes
-        started = self._clock.monotonic()
-        results = _results(implementation, list(ready.values()))
-        compute_s = max(0.0, self._clock.monotonic() - started) / len(ready)
-        for (index, work), result in zip(ready.items(), results, strict=True):
-            request, vehicle = arrivals[index]
-            if isinstance(result, Exception):
-                outcomes[index] = _explained(name, result)
-                continue
-            reply = Reply(
-                call_id=request.call_id,
-                attempt=request.attempt,
-                result=result,
-                model=implementation.model_for(work),
-                compute_s=compute_s,
-                price_usd=compute_s * self._prices.get(name, 0.0) / 3600.0,
-            )
-            outcomes[index] = self._results.put(vehicle, reply)
-        return outcomes
-
-    def _prepare(self, spec: FunctionSpec, request: Request, vehicle: str) -> Work:
+    def prepare(self, call: Admitted) -> Work:
         """The arguments, checked, with patches in the place of handles.
 
         :raises DicemError: too late, a blob that is not what it says or not here, or parameters that do not fit
         """
+        request, vehicle, spec = call.request, call.vehicle, call.implementation.spec
         if request.deadline_utc <= self._clock.utc():
             raise CallTimeout("the deadline passed before the call could run")
         self._keep_blobs(request, vehicle)
@@ -203,6 +143,33 @@ class Gateway:
                 params[name] = read(Handle.model_validate(params[name]))
         return Work(params, whole_frame)
 
+    def finish(
+        self, call: Admitted, work: Work | None, outcome: Any, *, compute_s: float, queue_s: float = 0.0
+    ) -> Reply:
+        """The reply to a call that had `outcome` (a result, or an exception); `compute_s` is its share of its batch.
+
+        :raises DicemError: why there is no result
+        """
+        implementation, name = call.implementation, call.implementation.spec.name
+        if not isinstance(outcome, Exception):
+            try:
+                outcome = implementation.spec.check_result(outcome)
+            except InvalidCall as error:  # the function's fault, not the caller's
+                outcome = FunctionError(str(error))
+        if isinstance(outcome, Exception) or work is None:
+            raise explained(name, outcome)
+        reply = Reply(
+            call_id=call.request.call_id,
+            attempt=call.request.attempt,
+            result=outcome,
+            model=implementation.model_for(work),
+            queue_s=queue_s,
+            compute_s=compute_s,
+            price_usd=compute_s * self._prices.get(name, 0.0) / 3600.0,
+        )
+        kept = self.results.put(call.vehicle, reply)
+        return kept if kept is reply else repeated(kept, attempt=call.request.attempt)  # another gateway was faster
+
     def _keep_blobs(self, request: Request, vehicle: str) -> None:
         """Keep the pixels that came along, under the vehicle's own name, once all are what they say."""
         for shipped in request.blobs:
@@ -212,31 +179,87 @@ class Gateway:
             if shipped.data is not None:
                 self._store.put(vehicle, shipped.data)
 
+    # All steps at once
 
-def _results(implementation: Implementation, batch: Sequence[Work]) -> list[Any | Exception]:
-    """One outcome an item, each result held against the schema; whatever an implementation does wrong included."""
-    name = implementation.spec.name
-    try:
-        outcomes = implementation.run(batch)
-    except Exception as error:
-        return [error] * len(batch)
-    if len(outcomes) != len(batch):
-        return [FunctionError(f"{name} lost calls of a batch", expected=str(len(batch)), got=str(len(outcomes)))] * len(
-            batch
-        )
-    checked: list[Any | Exception] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            checked.append(outcome)
-            continue
-        try:
-            checked.append(implementation.spec.check_result(outcome))
-        except InvalidCall as error:  # the function's fault, not the caller's
-            checked.append(FunctionError(str(error)))
-    return checked
+    def handle(self, request: Request, *, vehicle: str) -> Reply:
+        """The reply to one request of an authenticated vehicle."""
+        return self.handle_batch([(request, vehicle)])[0]
+
+    def handle_batch(self, arrivals: Sequence[Arrival]) -> list[Reply]:
+        """The replies, in order; calls of one function share passes through its model."""
+        outcomes = self._outcomes(arrivals)
+        return [
+            outcome if isinstance(outcome, Reply) else failed(request, outcome)
+            for (request, _), outcome in zip(arrivals, outcomes, strict=True)
+        ]
+
+    def call(self, request: Request, *, vehicle: str) -> Reply:
+        """As `handle`, for callers in this process.
+
+        :raises DicemError: why there is no result
+        """
+        outcome = self._outcomes([(request, vehicle)])[0]
+        if isinstance(outcome, DicemError):
+            raise outcome
+        return outcome
+
+    def _outcomes(self, arrivals: Sequence[Arrival]) -> list[Reply | DicemError]:
+        outcomes: dict[int, Reply | DicemError] = {}
+        waiting: dict[str, dict[int, Admitted]] = {}
+        twins: list[int] = []
+        seen: set[tuple[str, str]] = set()
+        with self._lock:
+            for index, (request, vehicle) in enumerate(arrivals):
+                try:
+                    call = self.admit(request, vehicle)
+                except DicemError as error:
+                    outcomes[index] = error
+                    continue
+                known = self.results.claim(vehicle, request.call_id)
+                if isinstance(known, Reply):
+                    outcomes[index] = repeated(known, attempt=request.attempt)
+                elif (vehicle, request.call_id) in seen:
+                    twins.append(index)
+                else:
+                    seen.add((vehicle, request.call_id))
+                    waiting.setdefault(request.function, {})[index] = call
+            for name, calls in waiting.items():
+                size = self._implementations[name].spec.batch.max_size
+                for batch in _batched(calls, size):
+                    outcomes |= self._run(self._implementations[name], batch)
+        for index in twins:  # the first of the two has left its result, or failed
+            outcomes[index] = self._outcomes([arrivals[index]])[0]
+        return [outcomes[index] for index in range(len(arrivals))]
+
+    def _run(self, implementation: Implementation, calls: Mapping[int, Admitted]) -> dict[int, Reply | DicemError]:
+        """One batch."""
+        replies: dict[int, Reply | DicemError] = {}
+        ready: dict[int, Work] = {}
+        for index, call in calls.items():
+            try:
+                ready[index] = self.prepare(call)
+            except Exception as error:
+                replies[index] = explained(implementation.spec.name, error)
+        if not ready:
+            return replies
+        started = self._clock.monotonic()
+        outcomes = run_batch(implementation, list(ready.values()))
+        compute_s = max(0.0, self._clock.monotonic() - started) / len(ready)
+        for (index, work), outcome in zip(ready.items(), outcomes, strict=True):
+            try:
+                replies[index] = self.finish(calls[index], work, outcome, compute_s=compute_s)
+            except DicemError as error:
+                replies[index] = error
+        return replies
 
 
-def _explained(name: str, error: Exception) -> DicemError:
+def _batched(calls: Mapping[int, Admitted], size: int) -> Iterator[dict[int, Admitted]]:
+    items = iter(calls.items())
+    while batch := dict(islice(items, size)):
+        yield batch
+
+
+def explained(name: str, error: Exception) -> DicemError:
     """The error as one of ours.  What is no business of the caller's goes into the log, not onto the wire."""
     if isinstance(error, DicemError):
         return error
@@ -244,7 +267,8 @@ def _explained(name: str, error: Exception) -> DicemError:
     return FunctionError(f"{name} failed ({type(error).__name__})", todo="The cloud's log says more.")
 
 
-def _failed(request: Request, error: DicemError) -> Reply:
+def failed(request: Request, error: DicemError) -> Reply:
+    """The reply that says why there is no result."""
     kind: Literal["RuntimeError", "TimeoutError", "ValueError"]
     if isinstance(error, InvalidCall | ImageError):
         kind = "ValueError"

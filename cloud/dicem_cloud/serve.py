@@ -17,6 +17,7 @@ from dicem_shared.errors import ConfigError, MissingExtra
 from .config import CloudConfig, HttpConfig
 from .functions import build
 from .gateway import Gateway
+from .service import Service
 
 
 def make_gateway(config: CloudConfig, clock: Clock) -> Gateway:
@@ -44,18 +45,19 @@ def serve(config: CloudConfig) -> None:
         listener = stack.enter_context(_listen(config.http))
         if notice := demo_notice(config.functions.models.values()):
             typer.echo(notice, err=True)
-        gateway = make_gateway(config, SystemClock())
-        app = create_app(gateway, config)
+        service = Service(make_gateway(config, SystemClock()))
+        app = create_app(service, config)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _terminate)
         if config.broker is not None:
             from .worker import Worker
 
-            worker = Worker(config.broker, gateway, fleets=config.fleets, message_bytes=config.limits.message_bytes)
-            worker.start()
-            stack.callback(worker.stop)
+            worker = Worker(config.broker, service, fleets=config.fleets, message_bytes=config.limits.message_bytes)
+            stack.enter_context(worker.running())
+        else:
+            stack.enter_context(service)
         listener.listen()  # whoever reads the next line may connect at once
-        typer.echo(_where(config, gateway), err=True)
+        typer.echo(_where(config, service), err=True)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -89,8 +91,8 @@ def _listen(config: HttpConfig) -> socket.socket:
     return listener
 
 
-def _where(config: CloudConfig, gateway: Gateway) -> str:
-    names = ", ".join(sorted(gateway.functions))
+def _where(config: CloudConfig, service: Service) -> str:
+    names = ", ".join(sorted(service.functions))
     host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
     mqtt = f" and mqtt://{config.broker.host}:{config.broker.port}" if config.broker else ""
     return f"dicem cloud serves {names} on http://{host}:{config.http.port}{mqtt}"

@@ -90,6 +90,8 @@ class Waiting(Generic[T]):
         self.counts = Counts()
         self.running = 0
         """batches that were taken and have not ended"""
+        self.at_once = 1
+        """batches that are computed at the same time"""
         self._numbers = itertools.count()
         self._classes = [_Class[T]() for _ in PRIORITIES]
         self._served: dict[Flow, float] = {}
@@ -136,7 +138,23 @@ class Waiting(Generic[T]):
     def expected_wait_s(self, priority: int) -> float:
         """Seconds until a call of this priority that came now would have its result, as far as can be told."""
         ahead = sum(len(each) for each in self._classes[: priority + 1])
-        return (math.ceil((ahead + 1) / self.bounds.max_batch) + self.running) * self.batch_s
+        batches = math.ceil((ahead + 1) / self.bounds.max_batch) + self.running
+        return math.ceil(batches / max(self.at_once, 1)) * self.batch_s
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what waits fills a batch."""
+        return len(self) >= self.bounds.max_batch
+
+    @property
+    def wants_company(self) -> bool:
+        """Whether a lone call would wait for others."""
+        return self.bounds.max_batch > 1 and self.bounds.max_wait_s > 0
+
+    def oldest_s(self, now_s: float) -> float:
+        """For how long the first of what waits has waited."""
+        first = _first(self._arrivals)
+        return 0.0 if first is None else max(0.0, now_s - first.arrived_s)
 
     def cancel(self, ticket: Ticket[T]) -> bool:
         """Nobody waits for it any more; False: it is not waiting here."""
@@ -152,7 +170,7 @@ class Waiting(Generic[T]):
         waiting = len(self)
         if not waiting:
             return math.inf
-        if waiting >= self.bounds.max_batch:
+        if self.is_full:
             return now_s
         first, urgent = _first(self._arrivals), _first(self._deadlines)
         assert first is not None
@@ -171,10 +189,11 @@ class Waiting(Generic[T]):
         self._forget()
         return batch, late
 
-    def ended(self, seconds: float) -> None:
-        """A batch has run for so long."""
+    def ended(self, seconds: float | None) -> None:
+        """A batch has run for so long; None: there was nothing in it to run."""
         self.running -= 1
-        self.batch_s = seconds if not self.batch_s else self.batch_s + SMOOTHING * (seconds - self.batch_s)
+        if seconds is not None:
+            self.batch_s = seconds if not self.batch_s else self.batch_s + SMOOTHING * (seconds - self.batch_s)
 
     def drain(self) -> list[Ticket[T]]:
         """Cancel all that waits, for the end."""

@@ -12,7 +12,10 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
 
 from dicem_shared import messages
 from dicem_shared.announcement import announcement_topic
@@ -23,7 +26,8 @@ from dicem_shared.topics import ROOT, may_reply, parse, requests
 from dicem_shared.types import Answer, Failure, Reply, Request
 
 from .described import announcement
-from .gateway import Gateway
+from .gateway import MAX_MESSAGE, failed
+from .service import Service
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +37,18 @@ MAX_WAITING = 1000
 
 
 class Worker:
-    """One connection and one thread that serves.  `on_answer` gets the answers that vehicles publish."""
+    """One connection, and one thread that reads what came.  `on_answer` gets the answers that vehicles publish."""
 
     def __init__(
         self,
         broker: BrokerConfig,
-        gateway: Gateway,
+        service: Service,
         *,
         fleets: frozenset[str] | None = None,
         message_bytes: int = messages.MAX_MESSAGE_BYTES,
         on_answer: Callable[[str, Answer], None] = lambda _vehicle, _answer: None,
     ) -> None:
-        self._gateway, self._fleets, self._limit, self._on_answer = gateway, fleets, message_bytes, on_answer
+        self._service, self._fleets, self._limit, self._on_answer = service, fleets, message_bytes, on_answer
         self._inbox: queue.Queue[Incoming] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
@@ -54,7 +58,7 @@ class Worker:
         self._connection = Connection(
             broker,
             name,
-            subscriptions=(*(requests(function) for function in gateway.functions), events),
+            subscriptions=(*(requests(function) for function in service.functions), events),
             on_message=self._take,
             online=announced,
             offline=gone,
@@ -65,26 +69,33 @@ class Worker:
     def _announcement(self, name: str) -> tuple[Note | None, Note | None]:
         """What is said of the functions while we are there, and the empty message that takes it back."""
         try:
-            said = messages.encode(announcement(self._gateway.functions, self._fleets), limit=self._limit)
+            said = messages.encode(announcement(self._service.functions, self._fleets), limit=self._limit)
         except MessageError as cause:
             log.warning("the functions are not announced: %s", cause)
             return None, None
         where = announcement_topic(name)
         return Note(where, said), Note(where, b"")
 
-    def start(self) -> None:
-        """Connect and serve.
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Connected and serving as long as the block runs, the service too.
+
+        At the end nothing more is taken, the batches under way are finished, and their replies go out; then the
+        connection closes.  What was not taken is left to its senders' retry.
 
         :raises BrokerError: no broker there, or it refused us
         """
-        self._thread.start()
-        self._connection.open()
-
-    def stop(self) -> None:
-        """Finish the call under way, then disconnect; what waits behind it is left to its senders' retry."""
-        self._stopping.set()
-        self._thread.join()
-        self._connection.close()
+        try:
+            with self._service:
+                self._thread.start()
+                try:
+                    self._connection.open()
+                    yield
+                finally:
+                    self._stopping.set()
+                    self._thread.join()
+        finally:
+            self._connection.close()
 
     def _take(self, incoming: Incoming) -> None:
         try:
@@ -115,17 +126,33 @@ class Worker:
             return
         if not may_reply(where, incoming.response_topic):
             raise MessageError("a reply topic lies outside the sender's own prefix", got=incoming.response_topic[:128])
-        reply = self._reply(incoming, where.vehicle, where.name)
-        self._connection.publish(
-            incoming.response_topic, messages.encode(reply, limit=self._limit), correlation=incoming.correlation
-        )
-
-    def _reply(self, incoming: Incoming, vehicle: str, function: str) -> Reply:
+        send = partial(self._send, incoming)
         try:
-            request = messages.decode(Request, incoming.payload, limit=self._limit)
-            if request.function != function or request.reply_topic != incoming.response_topic:
-                raise MessageError("a request is not what its topic says", expected=function, got=request.function)
+            request = self._read(incoming, where.name)
         except MessageError as cause:
-            failure = Failure(kind="ValueError", message=str(cause)[:1000])
-            return Reply(call_id=incoming.correlation.hex(), failure=failure)
-        return self._gateway.handle(request, vehicle=vehicle)
+            failure = Failure(kind="ValueError", message=str(cause)[:MAX_MESSAGE])
+            send(Reply(call_id=incoming.correlation.hex(), failure=failure))
+            return
+        future = self._service.submit(request, vehicle=where.vehicle)
+        future.add_done_callback(lambda done: send(_reply(request, done)))
+
+    def _read(self, incoming: Incoming, function: str) -> Request:
+        request = messages.decode(Request, incoming.payload, limit=self._limit)
+        if request.function != function or request.reply_topic != incoming.response_topic:
+            raise MessageError("a request is not what its topic says", expected=function, got=request.function)
+        return request
+
+    def _send(self, incoming: Incoming, reply: Reply) -> None:
+        try:
+            payload = messages.encode(reply, limit=self._limit)
+        except MessageError as cause:  # a result that no message can hold
+            failure = Failure(kind="RuntimeError", message=str(cause)[:MAX_MESSAGE])
+            payload = messages.encode(Reply(call_id=reply.call_id, attempt=reply.attempt, failure=failure))
+        self._connection.publish(incoming.response_topic, payload, correlation=incoming.correlation)
+
+
+def _reply(request: Request, done: Future[Reply]) -> Reply:
+    error = done.exception()
+    if error is None:
+        return done.result()
+    return failed(request, error if isinstance(error, DicemError) else DicemError("the cloud failed"))

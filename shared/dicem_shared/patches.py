@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 from . import images
 from .blobs import BlobStore
-from .errors import InvalidCall
+from .errors import DicemError, InvalidCall
 from .images import Pixels
 from .types import Box, FrameInfo, Handle, ShippedBlob
 
@@ -52,11 +53,15 @@ def contains(outer: Box, inner: Box) -> bool:
 
 
 class PatchReader:
-    """Decodes each blob once and cuts patches out of it.  Keeps the `keep` most recent decoded images."""
+    """Decodes each blob once and cuts patches out of it.  Keeps the `keep` most recent decoded images.
+
+    Safe to be used by any thread; different blobs are decoded side by side.
+    """
 
     def __init__(self, store: BlobStore, *, max_pixels: int = images.NETWORK_MAX_PIXELS, keep: int = 8) -> None:
         self._store, self._max_pixels, self._keep = store, max_pixels, keep
-        self._decoded: OrderedDict[tuple[str, str], Pixels] = OrderedDict()
+        self._decoded: OrderedDict[tuple[str, str], _Image] = OrderedDict()
+        self._lock = Lock()
 
     def read(self, scope: str, handle: Handle, frame: FrameInfo, shipped: Iterable[ShippedBlob] = ()) -> Patch:
         """The pixels of `handle`.
@@ -84,10 +89,24 @@ class PatchReader:
         return Patch(image[top : top + height, left : left + width], handle.box, frame)
 
     def _image(self, scope: str, blob: str) -> Pixels:
-        key = (scope, blob)
-        if key not in self._decoded:
-            self._decoded[key] = images.decode(self._store.get(scope, blob), max_pixels=self._max_pixels)
+        with self._lock:
+            kept = self._decoded.setdefault((scope, blob), _Image())
+            self._decoded.move_to_end((scope, blob))
             while len(self._decoded) > self._keep:
                 self._decoded.popitem(last=False)
-        self._decoded.move_to_end(key)
-        return self._decoded[key]
+        with kept.lock:
+            if kept.pixels is None:
+                try:
+                    kept.pixels = images.decode(self._store.get(scope, blob), max_pixels=self._max_pixels)
+                except DicemError:
+                    with self._lock:
+                        self._decoded.pop((scope, blob), None)
+                    raise
+            return kept.pixels
+
+
+@dataclass
+class _Image:
+    lock: Lock = field(default_factory=Lock)
+    """held while it is decoded"""
+    pixels: Pixels | None = None

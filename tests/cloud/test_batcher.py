@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,10 +35,11 @@ class Model(Implementation):
         self.go, self.began = threading.Semaphore(0 if held else 10**6), threading.Semaphore(0)
 
     def run(self, batch: Sequence[Work]) -> list[Any | Exception]:
-        self.batches.append([work.params["prompt"] for work in batch])
+        prompts = [work.params["prompt"] for work in batch]
+        self.batches.append(prompts)
         self.began.release()
         assert self.go.acquire(timeout=PATIENCE_S)
-        return [self.answer(prompt) for prompt in self.batches[-1]]
+        return [self.answer(prompt) for prompt in prompts]
 
     def wait_for_batch(self) -> None:
         assert self.began.acquire(timeout=PATIENCE_S)
@@ -58,15 +60,19 @@ class Desk:
 
     def ask(self, prompt: str, flow: Flow = A, *, priority: int = 5) -> Future[Done]:
         deadline_s = self.clock.monotonic() + 60.0
-        return self.batcher.submit(Work({"prompt": prompt}), flow, priority=priority, deadline_s=deadline_s)
+        work = Work({"prompt": prompt})
+        return self.batcher.submit(lambda: work, flow, priority=priority, deadline_s=deadline_s)
+
+    def call(self, prompt: str) -> Done:
+        return self.batcher.call(lambda: Work({"prompt": prompt}), A, deadline_s=self.clock.monotonic() + 60.0)
 
 
 @contextmanager
 def desk(
-    model: Model, max_batch: int = 1, max_wait_s: float = 0.0, max_waiting: int = 100, **more: Any
+    model: Model, max_batch: int = 1, max_wait_s: float = 0.0, max_waiting: int = 100, *, ahead: int = 0, **more: Any
 ) -> Iterator[Desk]:
     clock = Clock()
-    with Batcher(model, Bounds(max_batch, max_wait_s, max_waiting), clock, **more) as batcher:
+    with Batcher(model, Bounds(max_batch, max_wait_s, max_waiting), clock, ahead=ahead, **more) as batcher:
         yield Desk(batcher, clock)
 
 
@@ -146,7 +152,7 @@ def test_what_is_cancelled_while_it_waits_is_never_computed() -> None:
         cancelled, kept = at.ask("cancelled"), at.ask("kept")
         assert cancelled.cancel()
         assert not running.cancel()  # too late: it is being computed
-        assert at.batcher.depth == 1
+        assert at.batcher.load().waiting == 1
         model.go.release()
         model.go.release()
         assert (outcome(running), outcome(kept)) == ("RUNNING", "KEPT")
@@ -199,20 +205,105 @@ def test_at_the_end_the_batch_under_way_is_finished_and_the_rest_refused() -> No
         at.ask("later")
 
 
-def test_the_gate_is_held_for_a_batch_only() -> None:
-    held: list[bool] = []
-    inside = threading.Lock()
+def test_a_full_batch_is_read_while_another_is_computed() -> None:
+    model = Model(held=True)
+    with desk(model, 2, ahead=1) as at:
+        running = at.ask("running")
+        model.wait_for_batch()
+        read = threading.Semaphore(0)
 
-    @contextmanager
-    def gate() -> Iterator[None]:
-        assert inside.acquire(timeout=PATIENCE_S)
-        yield
-        inside.release()
+        def prepare(prompt: str) -> Work:
+            read.release()
+            return Work({"prompt": prompt})
 
-    with desk(Model(lambda _: held.append(inside.locked())), gate=gate) as at:
-        outcome(at.ask("a"))
-        assert held == [True]
-        assert inside.acquire(timeout=PATIENCE_S)
+        later = [
+            at.batcher.submit(partial(prepare, prompt), A, deadline_s=at.clock.monotonic() + 60)
+            for prompt in ("b", "c", "d")
+        ]
+        assert read.acquire(timeout=PATIENCE_S)
+        assert read.acquire(timeout=PATIENCE_S)  # both of the full batch
+        assert not read.acquire(blocking=False)  # the third may still get company
+        assert not running.done()
+        assert later[1].cancel()  # it has been read, but nothing was computed for it
+        for _ in range(3):
+            model.go.release()
+        assert [outcome(each) for each in (running, later[0], later[2])] == ["RUNNING", "B", "D"]
+    assert model.batches == [["running"], ["b"], ["d"]]
+
+
+def test_what_cannot_be_read_fails_alone() -> None:
+    def broken() -> Work:
+        raise ImageError("no image")
+
+    model = Model(held=True)
+    with desk(model, 4) as at:
+        at.ask("first")
+        model.wait_for_batch()
+        bad = at.batcher.submit(broken, A, deadline_s=at.clock.monotonic() + 60)
+        good = at.ask("good")
+        model.go.release()
+        model.go.release()
+        assert isinstance(outcome(bad), ImageError)
+        assert outcome(good) == "GOOD"
+    assert model.batches == [["first"], ["good"]]
+
+
+def test_several_batches_at_once_where_the_implementation_takes_them() -> None:
+    model = Model(held=True)
+    with desk(model, 2, at_once=lambda: 3) as at:
+        futures = [at.ask(f"q{n}") for n in range(6)]
+        for _ in range(3):
+            model.wait_for_batch()
+        assert at.batcher.load().running == 3
+        for _ in range(3):
+            model.go.release()
+        assert [outcome(each) for each in futures] == [f"Q{n}" for n in range(6)]
+
+
+class TestCall:
+    def test_where_nobody_waits_it_is_computed_at_once_in_the_callers_thread(self) -> None:
+        where: list[str] = []
+        with desk(Model(lambda _: where.append(threading.current_thread().name))) as at:
+            done = at.call("a")
+        assert (done.batch_size, done.queue_s) == (1, 0.0)
+        assert where == [threading.current_thread().name]
+
+    def test_where_somebody_computes_it_waits_for_its_turn(self) -> None:
+        model = Model(held=True)
+        with desk(model) as at:
+            running = at.ask("running")
+            model.wait_for_batch()
+            model.go.release()
+            model.go.release()
+            assert at.call("next").outcome == "NEXT"
+            assert outcome(running) == "RUNNING"
+
+    def test_others_wait_while_a_caller_computes(self) -> None:
+        model = Model(held=True)
+        with desk(model, ahead=0) as at:
+            caller = threading.Thread(target=at.call, args=("inline",))
+            caller.start()
+            model.wait_for_batch()
+            waits = at.ask("waits")
+            assert at.batcher.load().waiting == 1
+            model.go.release()
+            model.go.release()
+            assert outcome(waits) == "WAITS"
+            caller.join(PATIENCE_S)
+
+    def test_a_function_that_likes_company_waits_for_it(self) -> None:
+        model = Model()
+        with desk(model, 8, max_wait_s=0.01) as at:
+            assert at.call("a").outcome == "A"
+
+    def test_what_cannot_be_read_is_an_outcome(self) -> None:
+        def broken() -> Work:
+            raise ImageError("no image")
+
+        with desk(Model()) as at:
+            done = at.batcher.call(broken, A, deadline_s=at.clock.monotonic() + 60)
+            assert isinstance(done.outcome, ImageError)
+            assert at.call("again").outcome == "AGAIN"
 
 
 def test_many_threads_at_once() -> None:
@@ -231,4 +322,4 @@ def test_many_threads_at_once() -> None:
             thread.join(PATIENCE_S)
         assert len(found) == 800
         assert all(answer == prompt.upper() for prompt, answer in found.items())
-        assert at.batcher.depth == 0
+        assert at.batcher.load().waiting == 0

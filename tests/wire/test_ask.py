@@ -9,6 +9,7 @@ import pytest
 
 from dicem_cloud.config import load_cloud_config
 from dicem_cloud.serve import make_gateway
+from dicem_cloud.service import Service
 from dicem_cloud.worker import Worker
 from dicem_shared.broker_config import BrokerConfig
 from dicem_shared.clock import SystemClock
@@ -28,18 +29,14 @@ def test_the_functions_that_a_broker_knows_answer(
 ) -> None:
     monkeypatch.setenv("DICEM_PROGRAMS", str(tmp_path / "programs"))
     gateway = make_gateway(load_cloud_config("cloud-demo"), SystemClock())
-    worker = Worker(BrokerConfig(port=broker.port), gateway)
-    worker.start()
-    try:
-        with ScriptedEndpoint([says(PROGRAM)]) as server:
-            endpoint = server.write_config(tmp_path / "endpoint.yaml")
-            where = f"mqtt://127.0.0.1:{broker.port}/demo"
-            ask(
-                "What is it made of?", recording="litter-mission", endpoint=str(endpoint), functions_from=where,
-                frames=60, rate=20.0, as_json=True,
-            )  # fmt: skip
-    finally:
-        worker.stop()
+    worker = Worker(BrokerConfig(port=broker.port), Service(gateway))
+    with worker.running(), ScriptedEndpoint([says(PROGRAM)]) as server:
+        endpoint = server.write_config(tmp_path / "endpoint.yaml")
+        where = f"mqtt://127.0.0.1:{broker.port}/demo"
+        ask(
+            "What is it made of?", recording="litter-mission", endpoint=str(endpoint), functions_from=where,
+            frames=60, rate=20.0, as_json=True,
+        )  # fmt: skip
     told = json.loads(capsys.readouterr().out)
     assert told["program"]["functions_from"] == where
     assert len(told["answers"]) == 60

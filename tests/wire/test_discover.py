@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicem_cloud.gateway import Gateway
+from dicem_cloud.service import Service
 from dicem_cloud.worker import Worker
 from dicem_codegen.generate.discover import discover
 from dicem_shared import catalog
@@ -37,32 +38,28 @@ class Talker(Implementation):
 def worker(broker: Broker, fleets: frozenset[str] | None = None) -> Worker:
     clock = SystemClock()
     gateway = Gateway({"yolov8": Detector(), "llm": Talker()}, MemoryBlobStore(clock), clock)
-    return Worker(BrokerConfig(port=broker.port), gateway, fleets=fleets)
+    return Worker(BrokerConfig(port=broker.port), Service(gateway), fleets=fleets)
 
 
 def test_what_a_worker_serves_is_found_and_gone_when_it_stops(broker: Broker) -> None:
-    serving = worker(broker)
-    serving.start()
     url = f"mqtt://127.0.0.1:{broker.port}/demo"
-    found = discover(url)
+    with worker(broker).running():
+        found = discover(url)
     assert [spec.name for spec in found.functions] == ["llm", "yolov8"]
     assert found.functions.get("yolov8").parameters_schema == catalog.yolov8.parameters_schema
     assert found.source == url
     assert found.vocabulary == ("litter", "boat")
-    serving.stop()
     with pytest.raises(ConfigError, match="no cloud announces functions at mqtt"):
         discover(url, timeout_s=1.0)
 
 
 def test_only_clouds_that_serve_the_fleet_count(broker: Broker) -> None:
-    serving = worker(broker, frozenset({"mine", "yours"}))
-    serving.start()
     at = f"mqtt://127.0.0.1:{broker.port}"
-    assert len(discover(f"{at}/mine").functions) == 2
-    assert len(discover(at).functions) == 2, "whoever names no fleet sees all"
-    with pytest.raises(ConfigError, match="no cloud announces functions to fleet theirs"):
-        discover(f"{at}/theirs")
-    serving.stop()
+    with worker(broker, frozenset({"mine", "yours"})).running():
+        assert len(discover(f"{at}/mine").functions) == 2
+        assert len(discover(at).functions) == 2, "whoever names no fleet sees all"
+        with pytest.raises(ConfigError, match="no cloud announces functions to fleet theirs"):
+            discover(f"{at}/theirs")
 
 
 def test_rubbish_beside_an_announcement_is_passed_over_and_alone_is_one_line(broker: Broker) -> None:
@@ -74,10 +71,8 @@ def test_rubbish_beside_an_announcement_is_passed_over_and_alone_is_one_line(bro
     with pytest.raises(ConfigError, match="no announcement that can be read") as caught:
         discover(at)
     assert str(caught.value).isprintable()
-    serving = worker(broker)
-    serving.start()
-    assert len(discover(at).functions) == 2
-    serving.stop()
+    with worker(broker).running():
+        assert len(discover(at).functions) == 2
     stranger.close()
 
 

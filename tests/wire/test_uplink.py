@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dicem_cloud.gateway import Gateway
+from dicem_cloud.service import Service
 from dicem_cloud.worker import Worker
 from dicem_edge.uplink import Uplink
 from dicem_shared import catalog
@@ -83,10 +84,9 @@ def cloud(broker: Broker) -> Iterator[tuple[Echo, Worker, list[Answer]]]:
     clock = SystemClock()
     gateway = Gateway({"llm": echo}, MemoryBlobStore(clock), clock)
     config = BrokerConfig(port=broker.port)
-    worker = Worker(config, gateway, on_answer=lambda _vehicle, answer: answers.append(answer))
-    worker.start()
-    yield echo, worker, answers
-    worker.stop()
+    worker = Worker(config, Service(gateway), on_answer=lambda _vehicle, answer: answers.append(answer))
+    with worker.running():
+        yield echo, worker, answers
 
 
 @pytest.fixture
@@ -149,11 +149,10 @@ def test_who_is_out_of_reach(broker: Broker, vehicle: Vehicle) -> None:
     vehicle.work_until(lambda: not vehicle.uplink.reachable)
     assert vehicle.uplink.is_up
     clock = SystemClock()
-    worker = Worker(BrokerConfig(port=broker.port), Gateway({"llm": Echo()}, MemoryBlobStore(clock), clock))
-    worker.start()
-    vehicle.work_until(lambda: len(vehicle.replies) == 1)
-    assert vehicle.uplink.reachable
-    worker.stop()
+    gateway = Gateway({"llm": Echo()}, MemoryBlobStore(clock), clock)
+    with Worker(BrokerConfig(port=broker.port), Service(gateway)).running():
+        vehicle.work_until(lambda: len(vehicle.replies) == 1)
+        assert vehicle.uplink.reachable
     broker.stop()
     vehicle.work_until(lambda: not vehicle.uplink.reachable)
 

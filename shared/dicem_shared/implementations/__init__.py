@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..errors import OutOfDeviceMemory
+from ..errors import FunctionError, OutOfDeviceMemory
 from ..functions import FunctionSpec
 from ..patches import Patch
 from ..types import ModelId
@@ -44,6 +44,18 @@ class Implementation(Protocol):
     def model_for(self, work: Work) -> ModelId:
         """Which model answers this very call, for functions that have several."""
         return self.model
+
+
+def run_batch(implementation: Implementation, batch: Sequence[Work]) -> list[Any | Exception]:
+    """One outcome an item, whatever the implementation does wrong."""
+    try:
+        outcomes = implementation.run(batch)
+    except Exception as error:
+        return [error] * len(batch)
+    if len(outcomes) != len(batch):
+        what = f"{implementation.spec.name} lost calls of a batch"
+        return [FunctionError(what, expected=str(len(batch)), got=str(len(outcomes)))] * len(batch)
+    return outcomes
 
 
 def each(batch: Sequence[Work], answer: Callable[[Work], Any]) -> list[Any | Exception]:
