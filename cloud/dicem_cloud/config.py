@@ -152,6 +152,10 @@ class Limits(Strict):
     """width times height of one image"""
     results_kept: Annotated[int, Field(ge=0, le=1_000_000)] = 4096
     """how many results are remembered, so that a call that arrives twice is computed once"""
+    waiting_calls: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """calls that may wait for a function; beyond it they are refused, with the time to try again"""
+    waiting_mb: Annotated[float, Field(gt=0, le=65536)] = 256.0
+    """MB (10^6 bytes) of images that may wait with them, over all functions"""
 
 
 class CloudConfig(Strict):
