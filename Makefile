@@ -16,7 +16,7 @@ COUNT ?= 50000
 # Processes that `make test`, `make verify` and `make bench-compiler` use.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask clean
+.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask bench-cloud clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ bench-confinement: $(VENV)/.test  ## hostile programs: how soon they are stopped
 
 bench-ask: $(VENV)/.test  ## from a sentence to the first answer, with a model that answers at once
 	$(BIN)/python benchmarks/ask.py
+
+bench-cloud: $(VENV)/.test  ## full batches, what a call costs, and three times too much: the cloud in process
+	$(BIN)/python benchmarks/cloud.py
 
 .PHONY: mosquitto
 mosquitto:  # a real broker for the tests that need one; without it they skip and say why

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -99,13 +100,18 @@ class Batcher:
         ahead: int = 1,
     ) -> None:
         self.implementation = implementation
-        self._clock, self._at_once, self._ahead = clock, at_once, ahead
+        self._clock, self._ahead = clock, ahead
+        self._at_once = lambda: max(1, at_once())
         self._waiting = Waiting[_Call](implementation.spec.name, bounds)
         self._lock = threading.Lock()
         self._arrived, self._freed = threading.Condition(self._lock), threading.Condition(self._lock)
         self._lanes: list[threading.Thread] = []
         self._idle = 0
         self._computing = 0
+        self._line: deque[object] = deque()
+        """lanes that wait for a place"""
+        self._begun = 0
+        """batches"""
         self._stopping = False
 
     def __enter__(self) -> Batcher:
@@ -252,21 +258,30 @@ class Batcher:
             ticket.item.future.set_result(done)
 
     def _begin(self) -> None:
-        """Wait for a place to compute."""
+        """Wait for a place to compute.  In the order of their coming: else the lane that has just computed would always
+        be faster than the one that is ahead."""
+        me = object()
+        more = self._ahead if self.implementation.reentrant else 0
         with self._lock:
-            more = self._ahead if self.implementation.reentrant else 0
-            self._freed.wait_for(lambda: self._computing < self._at_once() + more)
+            self._line.append(me)
+            self._freed.wait_for(lambda: self._line[0] is me and self._computing < self._at_once() + more)
+            self._line.popleft()
             self._computing += 1
+            self._begun += 1
+            self._freed.notify_all()
 
     def _end(self, seconds: float | None) -> None:
         with self._lock:
             self._computing -= 1
             self._waiting.ended(seconds)
-            self._freed.notify()
+            self._freed.notify_all()
             if self._idle:
                 self._arrived.notify()
             elif len(self._waiting):
                 self._wake()
+            if self._line:  # the device first: what is to be said of this batch would keep the interpreter from it
+                begun = self._begun
+                self._freed.wait_for(lambda: self._begun > begun or not self._line)
 
     def _compute(self, works: list[Work]) -> _Computed:
         """A batch through the implementation."""

