@@ -100,8 +100,7 @@ class Batcher:
         ahead: int = 1,
     ) -> None:
         self.implementation = implementation
-        self._clock, self._ahead = clock, ahead
-        self._at_once = lambda: max(1, at_once())
+        self._clock, self._at_once, self._ahead = clock, at_once, ahead
         self._waiting = Waiting[_Call](implementation.spec.name, bounds)
         self._lock = threading.Lock()
         self._arrived, self._freed = threading.Condition(self._lock), threading.Condition(self._lock)
@@ -152,7 +151,7 @@ class Batcher:
         with self._lock:
             if self._stopping:
                 raise Overloaded(f"{self._waiting.name} is being stopped", retry_after_s=STOPPING_RETRY_S)
-            self._waiting.at_once = self._at_once()
+            self._waiting.at_once = self._places()
             ticket, displaced = self._waiting.offer(
                 call, flow, priority=priority, deadline_s=deadline_s, now_s=self._clock.monotonic()
             )
@@ -193,11 +192,15 @@ class Batcher:
 
     # The lanes' side
 
+    def _places(self) -> int:
+        """Batches that may be computed at the same time."""
+        return max(1, self._at_once())
+
     def _wake(self) -> None:
         """Have a lane look at what came; there are no more of them than are needed."""
         if self._idle:
             self._arrived.notify()
-        elif len(self._lanes) < self._at_once() + self._ahead:
+        elif len(self._lanes) < self._places() + self._ahead:
             name = f"{self._waiting.name}-{len(self._lanes)}"
             self._lanes.append(threading.Thread(target=self._serve, name=name, daemon=True))
             self._lanes[-1].start()
@@ -229,7 +232,7 @@ class Batcher:
     def _due_s(self, now_s: float) -> float:
         """When the next batch should be taken.  Ahead of a free place, only a full one: one that is not may still grow
         while it waits."""
-        free = self._at_once() - self._waiting.running
+        free = self._places() - self._waiting.running
         if free > 0:
             return self._waiting.due_s(now_s)
         return now_s if free + self._ahead > 0 and self._waiting.is_full else float("inf")
@@ -264,7 +267,7 @@ class Batcher:
         more = self._ahead if self.implementation.reentrant else 0
         with self._lock:
             self._line.append(me)
-            self._freed.wait_for(lambda: self._line[0] is me and self._computing < self._at_once() + more)
+            self._freed.wait_for(lambda: self._line[0] is me and self._computing < self._places() + more)
             self._line.popleft()
             self._computing += 1
             self._begun += 1

@@ -105,10 +105,7 @@ class Service:
     def _batcher(self, implementation: Implementation) -> Batcher:
         batch, limits = implementation.spec.batch, self._gateway.limits
         bounds = Bounds(batch.max_size, batch.max_wait_s, limits.waiting_calls)
-        at_once = getattr(implementation, "at_once", 1)
-        return Batcher(
-            implementation, bounds, self._gateway.clock, at_once=at_once if callable(at_once) else lambda: at_once
-        )
+        return Batcher(implementation, bounds, self._gateway.clock, at_once=lambda: implementation.at_once)
 
     def __enter__(self) -> Service:
         for batcher in self._batchers.values():

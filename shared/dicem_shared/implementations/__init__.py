@@ -38,6 +38,11 @@ class Implementation(Protocol):
     """several threads may run batches at once: it holds its device itself, only for as long as it computes, so that one
     batch is read and resized while another one is computed"""
 
+    @property
+    def at_once(self) -> int:
+        """How many batches it takes at the same time; asked again for each."""
+        return 1
+
     def run(self, batch: Sequence[Work]) -> list[Any | Exception]:
         """One outcome an item, in order: a result, or why there is none.  A bad item does not fail the others."""
 
