@@ -279,6 +279,7 @@ def failed(request: Request, error: DicemError) -> Reply:
     failure = Failure(
         kind=kind,
         message=str(error)[:MAX_MESSAGE],
+        reason=error.reason,
         retry_after_s=error.retry_after_s if isinstance(error, Overloaded) else None,
         blob_missing=error.blob if isinstance(error, BlobMissing) else None,
     )

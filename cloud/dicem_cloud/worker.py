@@ -130,7 +130,7 @@ class Worker:
         try:
             request = self._read(incoming, where.name)
         except MessageError as cause:
-            failure = Failure(kind="ValueError", message=str(cause)[:MAX_MESSAGE])
+            failure = Failure(kind="ValueError", message=str(cause)[:MAX_MESSAGE], reason=cause.reason)
             send(Reply(call_id=incoming.correlation.hex(), failure=failure))
             return
         future = self._service.submit(request, vehicle=where.vehicle)
@@ -146,7 +146,7 @@ class Worker:
         try:
             payload = messages.encode(reply, limit=self._limit)
         except MessageError as cause:  # a result that no message can hold
-            failure = Failure(kind="RuntimeError", message=str(cause)[:MAX_MESSAGE])
+            failure = Failure(kind="RuntimeError", message=str(cause)[:MAX_MESSAGE], reason=cause.reason)
             payload = messages.encode(Reply(call_id=reply.call_id, attempt=reply.attempt, failure=failure))
         self._connection.publish(incoming.response_topic, payload, correlation=incoming.correlation)
 

@@ -30,14 +30,17 @@ nothing else unless `--debug` is given.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 
 class DicemError(Exception):
     """The root of everything dicem raises on purpose.
 
-    `expected`, `got` and `todo` are kept as attributes so that a machine can read them too.
+    `expected`, `got` and `todo` are kept as attributes so that a machine can read them too, and `reason` is a stable
+    word for what happened, the same in a reply over MQTT and over HTTP.
     """
+
+    reason: ClassVar[str] = "failed"
 
     def __init__(self, what: str, *, expected: str = "", got: str = "", todo: str = "") -> None:
         self.what, self.expected, self.got, self.todo = what, expected, got, todo
@@ -64,9 +67,13 @@ class RecordingError(DicemError):
 class ImageError(DicemError):
     """Bytes that are no image we accept."""
 
+    reason = "bad-image"
+
 
 class ModelError(DicemError):
     """A model file that cannot be used."""
+
+    reason = "bad-model"
 
 
 class ProgramError(DicemError):
@@ -104,25 +111,37 @@ class ProgramFailed(ProgramError):
 class FunctionError(DicemError):
     """A call that failed at the function's side."""
 
+    reason = "function-failed"
+
 
 class UnknownFunction(FunctionError):
     """No function of that name; the nearest names stand in `todo`."""
+
+    reason = "unknown-function"
 
 
 class InvalidCall(FunctionError):
     """The parameters do not fit the function's schema."""
 
+    reason = "invalid-call"
+
 
 class CallTimeout(FunctionError):
     """No answer came before the deadline."""
+
+    reason = "too-late"
 
 
 class SiteUnavailable(FunctionError):
     """The site where the call must run is away."""
 
+    reason = "site-away"
+
 
 class Overloaded(FunctionError):
     """Refused for now; try again after `retry_after_s` seconds."""
+
+    reason = "overloaded"
 
     def __init__(self, what: str, *, retry_after_s: float, expected: str = "", got: str = "", todo: str = "") -> None:
         self.retry_after_s = retry_after_s
@@ -132,17 +151,25 @@ class Overloaded(FunctionError):
 class OutOfDeviceMemory(FunctionError):
     """The device is too small for the batch, or for the network alone."""
 
+    reason = "out-of-device-memory"
+
 
 class MessageError(DicemError):
     """Bytes on the wire that are no message of ours."""
+
+    reason = "bad-message"
 
 
 class MessageTooLarge(MessageError):
     """Over the size limit."""
 
+    reason = "too-large"
+
 
 class BlobMissing(MessageError):
     """A handle names pixels that the receiver does not have; `blob` is its id."""
+
+    reason = "blob-missing"
 
     def __init__(self, blob: str) -> None:
         self.blob = blob

@@ -140,6 +140,8 @@ class Failure(Strict):
 
     kind: Literal["RuntimeError", "TimeoutError", "ValueError"]
     message: str
+    reason: str = ""
+    """a stable word for it, `DicemError.reason`"""
     retry_after_s: NonNegativeFloat | None = None
     blob_missing: BlobId | None = None
 

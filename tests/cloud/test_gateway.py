@@ -44,12 +44,14 @@ def test_a_request_in_anothers_name_is_refused(gateway: Gateway, ask: Any, store
     why = failure(gateway.handle(ask(vehicle="boat"), vehicle="pirate"))
     assert why.kind == "RuntimeError"
     assert "not its sender's own" in why.message
+    assert why.reason == "bad-message"
     assert len(store) == 0
 
 
 def test_an_unknown_function_names_the_nearest(gateway: Gateway, ask: Any) -> None:
     why = failure(gateway.handle(ask("color"), vehicle="boat"))
     assert (why.kind, "Did you mean colour" in why.message) == ("RuntimeError", True)
+    assert why.reason == "unknown-function"
 
 
 def test_a_second_arrival_is_answered_from_the_cache(gateway: Gateway, clock: Any, colours: Any, ask: Any) -> None:

@@ -56,3 +56,14 @@ def test_errors_that_carry_more() -> None:
     )
     blob = BlobMissing("ab" * 32)
     assert (blob.blob, str(blob)) == ("ab" * 32, "blob abababababab is not here. Send it again.")
+
+
+def test_every_error_that_a_reply_may_carry_has_a_word_of_its_own() -> None:
+    def below(kind: type[errors.DicemError]) -> list[type[errors.DicemError]]:
+        return [kind, *(each for child in kind.__subclasses__() for each in below(child))]
+
+    kinds = [*below(errors.FunctionError), *below(errors.MessageError), errors.ImageError, errors.ModelError]
+    ours = [kind for kind in kinds if kind.__module__ == errors.__name__]
+    words = [kind.reason for kind in ours]
+    assert len(words) == len(set(words)) > 10
+    assert "failed" not in words
