@@ -16,7 +16,7 @@ COUNT ?= 50000
 # Processes that `make test`, `make verify` and `make bench-compiler` use.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask bench-cloud clean
+.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask bench-cloud bench-gpu clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench-ask: $(VENV)/.test  ## from a sentence to the first answer, with a model t
 
 bench-cloud: $(VENV)/.test  ## full batches, what a call costs, and three times too much: the cloud in process
 	$(BIN)/python benchmarks/cloud.py
+
+bench-gpu: $(VENV)/.test  ## BLIP-2 of its true size, random weights, on this machine's GPU
+	$(BIN)/python benchmarks/blip2.py
 
 .PHONY: mosquitto
 mosquitto:  # a real broker for the tests that need one; without it they skip and say why

@@ -24,6 +24,8 @@ class FunctionProfile(Strict):
     """measured on which device, or declared from which publication"""
     memory_mb: Megabytes = 0.0
     """what its model holds while it is loaded; counted once, however many calls there are"""
+    batches: Annotated[dict[Annotated[int, Field(ge=1, le=4096)], Seconds], Field(max_length=64)] = {}
+    """seconds of a whole batch, by the number of calls in it, where that was measured"""
 
 
 class DeviceProfile(Strict):
