@@ -1,8 +1,9 @@
 """Calls to the cloud and answers to the shore, over MQTT.
 
 A request stays here until its reply is in: it is sent again after a reconnect and when no reply comes, always under the
-same call id, which makes a second arrival harmless.  What is not answered by its deadline fails with a TimeoutError.
-Everything here happens on the agent's thread; `post` is how the connection's thread gets there.
+same call id, which makes a second arrival harmless.  A cloud that is busy says when to come back, and is asked again
+then.  What is not answered by its deadline fails with a TimeoutError.  Everything here happens on the agent's
+thread; `post` is how the connection's thread gets there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ RESEND_S = 10.0
 """A request without a reply goes out again after this long."""
 RETRY_S = 1.0
 """After the broker said that no cloud worker listens."""
+MIN_RETRY_S = 0.1
+"""A busy cloud is left alone for so long at least."""
+SPREAD = 0.5
+"""Up to so much longer, by the call's id."""
 
 
 @dataclass
@@ -36,6 +41,7 @@ class _Pending:
     on_reply: OnReply
     resend_at: float
     up: int = 0
+    down: int = 0
     generation: int = 0
     """the connection under which it went out last"""
 
@@ -129,7 +135,7 @@ class Uplink:
             if utc >= entry.request.deadline_utc:
                 message = f"{entry.request.function}: no answer before the deadline"
                 failure = Failure(kind="TimeoutError", message=message)
-                self._end(entry, Reply(call_id=entry.request.call_id, failure=failure), 0)
+                self._end(entry, Reply(call_id=entry.request.call_id, failure=failure))
             elif now >= entry.resend_at:
                 entry.request = entry.request.model_copy(update={"attempt": entry.request.attempt + 1})
                 self._transmit(entry)
@@ -165,7 +171,7 @@ class Uplink:
             return
         if code >= REFUSED:
             failure = Failure(kind="RuntimeError", message=f"the broker refused the call (reason 0x{code:02x})")
-            self._end(entry, Reply(call_id=call_id, failure=failure), 0)
+            self._end(entry, Reply(call_id=call_id, failure=failure))
         else:
             if not self._warned:
                 log.warning("no cloud listens for %s; trying again until the deadline", entry.request.function)
@@ -184,12 +190,27 @@ class Uplink:
             return
         self._nobody_until = -math.inf
         entry = self._pending.get(reply.call_id)
-        if entry is not None:  # else the second reply to a call that has ended
-            self._end(entry, reply, len(incoming.payload))
+        if entry is None:
+            return  # the second reply to a call that has ended
+        entry.down += len(incoming.payload)
+        if not self._comes_back(entry, reply):
+            self._end(entry, reply)
 
-    def _end(self, entry: _Pending, reply: Reply, down: int) -> None:
+    def _comes_back(self, entry: _Pending, reply: Reply) -> bool:
+        """Whether the cloud is busy, and there is time to ask again when it says."""
+        retry_s = None if reply.failure is None else reply.failure.retry_after_s
+        if retry_s is None:
+            return False
+        spread = 1.0 + SPREAD * int(entry.request.call_id[:4], 16) / 0xFFFF  # else all that were refused come at once
+        wait_s = spread * max(retry_s, MIN_RETRY_S)
+        if self._clock.utc() + wait_s >= entry.request.deadline_utc:
+            return False
+        entry.resend_at = self._clock.monotonic() + wait_s
+        return True
+
+    def _end(self, entry: _Pending, reply: Reply) -> None:
         del self._pending[entry.request.call_id]
-        entry.on_reply(reply, Traffic(entry.up, down))
+        entry.on_reply(reply, Traffic(entry.up, entry.down))
 
     def _up_again(self) -> None:
         self._on_connected()

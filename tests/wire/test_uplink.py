@@ -19,7 +19,7 @@ from dicem_shared import catalog
 from dicem_shared.blobs import MemoryBlobStore
 from dicem_shared.broker_config import BrokerConfig
 from dicem_shared.clock import SystemClock
-from dicem_shared.errors import BrokerError
+from dicem_shared.errors import BrokerError, Overloaded
 from dicem_shared.ids import digest
 from dicem_shared.implementations import Implementation, Work, each
 from dicem_shared.messages import encode
@@ -41,10 +41,15 @@ class Echo(Implementation):
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.refusals = 0
+        """calls that are refused before one is answered"""
+        self.retry_s = 0.01
 
     def run(self, batch: Any) -> list[Any]:
         def answer(work: Work) -> dict[str, str]:
             self.asked.append(work.params["prompt"])
+            if len(self.asked) <= self.refusals:
+                raise Overloaded("llm is busy", retry_after_s=self.retry_s)
             return {"output": work.params["prompt"].upper()}
 
         return each(batch, answer)
@@ -121,6 +126,28 @@ def test_a_call_survives_a_cut(broker: Broker, vehicle: Vehicle, cloud: tuple[Ec
     assert sorted(echo.asked) == [f"call {n}" for n in range(5)], "a repeated call must come from the result cache"
     vehicle.work_until(lambda: len(answers) >= 1)
     assert {answer.id for answer in answers} == {"a1"}
+
+
+def test_a_busy_cloud_is_asked_again_when_it_says(vehicle: Vehicle, cloud: tuple[Echo, Worker, list[Answer]]) -> None:
+    echo, _, _ = cloud
+    echo.refusals = 3
+    vehicle.send(vehicle.request("again"))
+    vehicle.work_until(lambda: len(vehicle.replies) == 1)
+    reply, traffic = vehicle.replies[0]
+    assert (reply.result, reply.attempt, echo.asked) == ({"output": "AGAIN"}, 4, ["again"] * 4)
+    assert traffic.up > 400  # all four attempts count
+
+
+def test_a_cloud_that_is_busy_beyond_the_deadline_is_an_end(
+    vehicle: Vehicle, cloud: tuple[Echo, Worker, list[Answer]]
+) -> None:
+    echo, _, _ = cloud
+    echo.refusals, echo.retry_s = 1, 600.0
+    vehicle.send(vehicle.request("again"))
+    vehicle.work_until(lambda: len(vehicle.replies) == 1)
+    failure = vehicle.replies[0][0].failure
+    assert failure is not None
+    assert (failure.reason, failure.retry_after_s, len(echo.asked)) == ("overloaded", 600.0, 1)
 
 
 def test_an_answer_too_long_for_a_message_is_told_of(
