@@ -80,7 +80,7 @@ $(VENV)/.simulate: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing dicem and what its tests need into $(VENV)"
-	$(PIP) --constraint constraints.txt --editable ".[cloud,codegen,simulate,transformers,test]"
+	$(PIP) --constraint constraints.txt --editable ".[cloud,cluster,codegen,simulate,transformers,test]"
 	@touch $@ $(VENV)/.simulate
 
 # ultralytics asks for torchvision and full OpenCV, which the trainer does without: it comes without its dependencies.

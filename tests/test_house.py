@@ -28,7 +28,18 @@ MAY_IMPORT = {
     "dicem_cloud": {"hermod", "dicem_shared"},
     "dicem_simulators": {"hermod", "dicem_shared", "dicem_codegen", "dicem_edge", "dicem_cloud"},
 }
-HEAVY = {"torch", "transformers", "fastapi", "uvicorn", "starlette", "openai", "ultralytics", "matplotlib", "ray"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "fastapi",
+    "uvicorn",
+    "starlette",
+    "openai",
+    "ultralytics",
+    "matplotlib",
+    "ray",
+    "sqlalchemy",
+}
 MAX_LINES = 600
 LONGER = {
     "codegen/dicem_codegen/lower/kinds.py": "one analysis, with a case for each kind of node",

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -32,13 +33,13 @@ class Weights(Protocol):
         """what they take on the device"""
 
     def to_device(self) -> None:
-        """Move them there.
+        """Move them there; where that fails, all of them are back in host memory.
 
         :raises OutOfDeviceMemory: they do not fit
         """
 
     def to_host(self) -> None:
-        """Move them into host memory, and give the device's back."""
+        """Move them into host memory, and give the device's back.  Not called while anybody computes with them."""
 
 
 class Scratch(Protocol):
@@ -79,6 +80,7 @@ class Placed:
     item_bytes: int = 0
     """what one item of a batch takes beside the weights: declared at first, then the most that was seen"""
     users: int = 0
+    """batches that compute with it, or for which its weights are under way"""
 
     @contextmanager
     def held(self, items: int = 1) -> Iterator[None]:
@@ -102,12 +104,16 @@ class Device:
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
-        self._resident: OrderedDict[str, Placed] = OrderedDict()
-        """what is on the device, the least recently used first"""
+        self._resident: OrderedDict[Placed, None] = OrderedDict()
+        """what is on the device, or on its way there or away, the least recently used first"""
+        self._moving: set[Placed] = set()
+        """what is on its way: moved by one thread at a time and without the lock, for it may take seconds"""
+        self._line: deque[object] = deque()
         self._taken = 0
         """bytes of scratch that batches under way were granted"""
-        self._line: deque[object] = deque()
         self._computing = 0
+        self._events = 0
+        """how many batches and moves have begun so far"""
         self.moves = 0
         """how often weights were brought here"""
         self.busy_s = 0.0
@@ -122,7 +128,7 @@ class Device:
     def resident(self) -> tuple[str, ...]:
         """The networks whose weights are here, the least recently used first."""
         with self._changed:
-            return tuple(self._resident)
+            return tuple(one.name for one in self._resident if one not in self._moving)
 
     @contextmanager
     def hold(self, placed: Placed, items: int) -> Iterator[None]:
@@ -130,47 +136,47 @@ class Device:
         granted = items * placed.item_bytes
         self._enter(placed, granted)
         started = self.now()
-        alone = self._computing == 1
         try:
-            if alone:
-                self.scratch.begin()
+            event, alone = self._begin(started)
             yield
-            if alone and self._computing == 1:  # else the peak is not this batch's alone
+            if alone and event == self._events:  # else the peak is not this batch's own
                 placed.item_bytes = max(placed.item_bytes, self.scratch.peak_bytes() // max(items, 1))
         except Exception as error:
-            if (ours := self.scratch.failure(error)) is not None:
-                self._make_room()
-                raise ours from error
-            raise
+            if (ours := self.scratch.failure(error)) is None:
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold what was computed so far, on the device
+            if alone and event == self._events:
+                self._remember_too_much(placed, items)
+            self._make_room()
+            raise ours from error
         finally:
             _held.seconds = held_seconds() + self.now() - started
-            self._leave(placed, granted)
+            self._end(placed, granted)
+
+    # Into the device
 
     def _enter(self, placed: Placed, granted: int) -> None:
+        """Wait for this batch's turn and for room; then have the weights here."""
         me = object()
         with self._changed:
+            self._refuse_if_never(placed, granted)
             self._line.append(me)
             try:
-                self._refuse_if_never(placed, granted)
-                self._changed.wait_for(lambda: self._line[0] is me and self._fits(placed, granted))
-                self._bring(placed, granted)
+                self._changed.wait_for(lambda: self._line[0] is me and self._may_enter(placed, granted))
+                leaving = self._to_leave(placed, granted)
+                coming = placed not in self._resident
+                placed.users += 1
+                self._taken += granted
+                self._resident[placed] = None
+                self._resident.move_to_end(placed)
+                if coming or leaving:
+                    self._events += 1
+                    self._moving.update(leaving, [placed] if coming else [])
             finally:
                 self._line.remove(me)
                 self._changed.notify_all()
-            placed.users += 1
-            self._taken += granted
-            if not self._computing:
-                self._busy_since = self.now()
-            self._computing += 1
-
-    def _leave(self, placed: Placed, granted: int) -> None:
-        with self._changed:
-            placed.users -= 1
-            self._taken -= granted
-            self._computing -= 1
-            if not self._computing:
-                self.busy_s += self.now() - self._busy_since
-            self._changed.notify_all()
+        if coming or leaving:
+            self._bring(placed, granted, leaving, coming=coming)
 
     def _refuse_if_never(self, placed: Placed, granted: int) -> None:
         needed = placed.weights.size_bytes + granted
@@ -181,37 +187,119 @@ class Device:
                 got=f"{placed.weights.size_bytes / 1e9:.1f} GB of weights and {granted / 1e9:.1f} GB to compute",
             )
 
-    def _fits(self, placed: Placed, granted: int) -> bool:
-        """Whether there is room once all that is idle has left."""
+    def _may_enter(self, placed: Placed, granted: int) -> bool:
+        """Whether there is room once all that is idle has left.
+
+        While somebody moves weights, only those come in for whom nothing has to be moved.
+        """
+        if self._moving:
+            here = placed in self._resident and placed not in self._moving
+            return here and not self._to_leave(placed, granted) and self._fits(self._resident, placed, granted)
+        return self._fits((one for one in self._resident if one.users), placed, granted)
+
+    def _fits(self, others: Iterable[Placed], placed: Placed, granted: int) -> bool:
+        """Whether there is room beside the weights of `others` and what is computed now."""
         if self.capacity_bytes is None:
             return True
-        used = sum(one.weights.size_bytes for one in self._resident.values() if one.users and one is not placed)
-        return used + self._taken + placed.weights.size_bytes + granted <= self.capacity_bytes
+        beside = sum(one.weights.size_bytes for one in others if one is not placed)
+        return beside + self._taken + placed.weights.size_bytes + granted <= self.capacity_bytes
 
-    def _bring(self, placed: Placed, granted: int) -> None:
-        """Have the weights on the device; others leave as far as they must."""
-        if self.capacity_bytes is not None:
-            needed = self._taken + granted + placed.weights.size_bytes
-            for name, one in list(self._resident.items()):
-                here = sum(each.weights.size_bytes for each in self._resident.values() if each is not placed)
-                if here + needed <= self.capacity_bytes:
-                    break
-                if not one.users and one is not placed:
-                    one.weights.to_host()
-                    del self._resident[name]
-        if placed.name not in self._resident:
+    def _to_leave(self, placed: Placed, granted: int) -> list[Placed]:
+        """The idle networks that have to leave for it, the least recently used first."""
+        staying = dict.fromkeys(self._resident)
+        leaving: list[Placed] = []
+        for one in self._resident:
+            if self._fits(staying, placed, granted):
+                break
+            if not one.users and one is not placed:
+                leaving.append(one)
+                del staying[one]
+        return leaving
+
+    def _bring(self, placed: Placed, granted: int, leaving: list[Placed], *, coming: bool) -> None:
+        """The others out, this one in.  Whatever fails, what is written down stays true."""
+        try:
+            self._send_away(leaving)
+            if coming:
+                self._fetch(placed)
+                self.moves += 1
+        except BaseException as error:
+            with self._changed:
+                placed.users -= 1
+                self._taken -= granted
+                if coming:
+                    del self._resident[placed]
+            if (ours := self.scratch.failure(error)) is None:
+                raise
+            raise ours from error
+        finally:
+            with self._changed:
+                self._moving.clear()
+                self._changed.notify_all()
+
+    def _fetch(self, placed: Placed) -> None:
+        """Its weights onto the device; where there is less room than was thought, whatever is idle makes some."""
+        try:
             placed.weights.to_device()
-            self.moves += 1
-            self._resident[placed.name] = placed
-        self._resident.move_to_end(placed.name)
+        except Exception as error:
+            if self.scratch.failure(error) is None:
+                raise
+            with self._changed:
+                idle = [one for one in self._resident if not one.users]
+                self._moving.update(idle)
+            if not idle:
+                raise
+            self._send_away(idle)
+            placed.weights.to_device()
+
+    def _send_away(self, leaving: Iterable[Placed]) -> None:
+        for one in leaving:
+            one.weights.to_host()
+            with self._changed:
+                del self._resident[one]
+                self._moving.discard(one)
+
+    # While it computes
+
+    def _begin(self, now: float) -> tuple[int, bool]:
+        """This batch's number, and whether it has the device to itself."""
+        with self._changed:
+            self._computing += 1
+            self._events += 1
+            alone = self._computing == 1
+            if alone:
+                self._busy_since = now
+                self.scratch.begin()
+            return self._events, alone
+
+    def _remember_too_much(self, placed: Placed, items: int) -> None:
+        """So many at once are refused from now on before they are tried, and come in halves; a single one never is."""
+        if self.capacity_bytes is not None and items > 1:
+            room = self.capacity_bytes - placed.weights.size_bytes
+            placed.item_bytes = max(placed.item_bytes, room // items + 1)
 
     def _make_room(self) -> None:
         """Memory ran out though it should not have: whatever is idle leaves."""
         with self._changed:
-            for name, one in list(self._resident.items()):
-                if not one.users:
-                    one.weights.to_host()
-                    del self._resident[name]
+            leaving = [] if self._moving else [one for one in self._resident if not one.users]
+            self._moving.update(leaving)
+            self._events += 1
+        if leaving:
+            try:
+                self._send_away(leaving)
+            finally:
+                with self._changed:
+                    self._moving.clear()
+                    self._changed.notify_all()
+
+    def _end(self, placed: Placed, granted: int) -> None:
+        with self._changed:
+            placed.users -= 1
+            self._taken -= granted
+            self._computing -= 1
+            if not self._computing:
+                self.busy_s += self.now() - self._busy_since
+            self._changed.notify_all()
 
 
 _held = threading.local()
@@ -220,3 +308,8 @@ _held = threading.local()
 def held_seconds() -> float:
     """For how long this thread has held devices so far: the difference over a batch is what it is billed for."""
     return float(getattr(_held, "seconds", 0.0))
+
+
+def bill(seconds: float) -> None:
+    """A device of another process was held for this thread."""
+    _held.seconds = held_seconds() + seconds

@@ -50,6 +50,12 @@ class Admitted:
     request: Request
     vehicle: str
     implementation: Implementation
+    fleet: str = ""
+
+    @property
+    def scope(self) -> str:
+        """Whose blobs and results these are: nobody else sees them, nor a vehicle of that name in another fleet."""
+        return f"{self.fleet}/{self.vehicle}" if self.fleet else self.vehicle
 
 
 class Gateway:
@@ -77,7 +83,7 @@ class Gateway:
         self._store, self._clock = store, clock
         self._prices = dict(prices or {})
         self._reader = PatchReader(store, max_pixels=self.limits.max_pixels)
-        self.results = results or MemoryResults(self.limits.results_kept)
+        self.results = MemoryResults(self.limits.results_kept) if results is None else results
         self._lock = Lock()
 
     @property
@@ -106,7 +112,7 @@ class Gateway:
 
     # A call, step by step
 
-    def admit(self, request: Request, vehicle: str) -> Admitted:
+    def admit(self, request: Request, vehicle: str, fleet: str = "") -> Admitted:
         """The call of an authenticated vehicle.
 
         :raises MessageError: it is not the sender's own
@@ -116,20 +122,20 @@ class Gateway:
             raise MessageError(
                 "the request is not its sender's own", expected=f"vehicle {vehicle}", got=f"vehicle {request.vehicle}"
             )
-        return Admitted(request, vehicle, self.function(request.function))
+        return Admitted(request, vehicle, self.function(request.function), fleet)
 
     def prepare(self, call: Admitted) -> Work:
         """The arguments, checked, with patches in the place of handles.
 
         :raises DicemError: too late, a blob that is not what it says or not here, or parameters that do not fit
         """
-        request, vehicle, spec = call.request, call.vehicle, call.implementation.spec
+        request, scope, spec = call.request, call.scope, call.implementation.spec
         if request.deadline_utc <= self._clock.utc():
             raise CallTimeout("the deadline passed before the call could run")
-        self._keep_blobs(request, vehicle)
+        self._keep_blobs(request, scope)
 
         def read(handle: Handle) -> Patch:
-            return self._reader.read(vehicle, handle, request.frame, request.blobs)
+            return self._reader.read(scope, handle, request.frame, request.blobs)
 
         def whole_frame() -> Patch | None:
             try:
@@ -167,17 +173,17 @@ class Gateway:
             compute_s=compute_s,
             price_usd=compute_s * self._prices.get(name, 0.0) / 3600.0,
         )
-        kept = self.results.put(call.vehicle, reply)
+        kept = self.results.put(call.scope, reply)
         return kept if kept is reply else repeated(kept, attempt=call.request.attempt)  # another gateway was faster
 
-    def _keep_blobs(self, request: Request, vehicle: str) -> None:
-        """Keep the pixels that came along, under the vehicle's own name, once all are what they say."""
+    def _keep_blobs(self, request: Request, scope: str) -> None:
+        """Keep the pixels that came along, for their sender alone, once all are what they say."""
         for shipped in request.blobs:
             if shipped.data is not None and (actual := blob_id(shipped.data)) != shipped.blob:
                 raise MessageError("a blob is not what its id says", expected=shipped.blob[:12], got=actual[:12])
         for shipped in request.blobs:
             if shipped.data is not None:
-                self._store.put(vehicle, shipped.data)
+                self._store.put(scope, shipped.data)
 
     # All steps at once
 

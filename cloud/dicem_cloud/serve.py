@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import FrameType
 
@@ -13,63 +14,62 @@ from dicem_shared.blobs import MemoryBlobStore
 from dicem_shared.clock import Clock, SystemClock
 from dicem_shared.demo import demo_notice
 from dicem_shared.errors import ConfigError, MissingExtra
+from dicem_shared.implementations import Implementation
 
-from .config import CloudConfig, HttpConfig
+from .config import CloudConfig
 from .functions import build
 from .gateway import Gateway
+from .http.settings import HttpConfig
+from .results import ResultStore
 from .service import Service
 
 
-def make_gateway(config: CloudConfig, clock: Clock) -> Gateway:
+def make_gateway(
+    config: CloudConfig,
+    clock: Clock,
+    functions: Mapping[str, Implementation] | None = None,
+    results: ResultStore | None = None,
+) -> Gateway:
     """The gateway that a config describes, its models loaded.
 
+    :param functions: from elsewhere, not built in this process
+    :param results: shared with other gateways; left out: in memory
     :raises DicemError: a model is missing, damaged, or its backend is not installed
     """
     store = MemoryBlobStore(clock, max_bytes=int(config.blobs.max_mb * 1_000_000), max_age_s=config.blobs.max_age_s)
-    return Gateway(build(config), store, clock, prices=config.functions.prices, limits=config.limits)
+    return Gateway(
+        build(config) if functions is None else functions,
+        store,
+        clock,
+        prices=config.functions.prices,
+        limits=config.limits,
+        results=results,
+    )
 
 
 def serve(config: CloudConfig) -> None:
     """Serve until SIGINT or SIGTERM; then stop cleanly.
 
-    :raises DicemError: something that is needed is missing: an extra, a model, a free port, the broker
+    :raises DicemError: something that is needed is missing: an extra, a model, a free port, the broker, the database
     """
     try:
-        import uvicorn
-
-        from .app import create_app
+        from .assembled import assembled
+        from .http.server import Server
     except ImportError as error:
         raise MissingExtra(f"the HTTP API ({error.name})", "cloud") from None
-    config.http.token()  # what the config promises is looked for before models are loaded
+    config.http.token_keys()  # what the config promises is looked for before models are loaded
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(config.http))
         if notice := demo_notice(config.functions.models.values()):
             typer.echo(notice, err=True)
-        service = Service(make_gateway(config, SystemClock()))
-        app = create_app(service, config)
+        cloud = stack.enter_context(assembled(config, SystemClock()))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _terminate)
-        if config.broker is not None:
-            from .worker import Worker
-
-            worker = Worker(config.broker, service, fleets=config.fleets, message_bytes=config.limits.message_bytes)
-            stack.enter_context(worker.running())
-        else:
-            stack.enter_context(service)
+        stack.enter_context(cloud.running())
         listener.listen()  # whoever reads the next line may connect at once
-        typer.echo(_where(config, service), err=True)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=5,
-            )
-        )
+        typer.echo(_where(config, cloud.service), err=True)
         try:
-            server.run(sockets=[listener])
+            Server(cloud.app).run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn has shut down by now and passes the signal on
             return
 

@@ -23,7 +23,7 @@ from dicem_shared.errors import CallTimeout, DicemError, Overloaded
 from dicem_shared.implementations import Implementation
 from dicem_shared.types import Reply, Request
 
-from .batcher import Batcher, Done, Load
+from .batcher import STOPPING_RETRY_S, Batcher, Done, Load
 from .gateway import Admitted, Gateway, explained
 from .results import Claim, repeated
 from .waiting import Bounds, Flow
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 0.05
 """how often the shared store is asked for what another gateway computes"""
+RENEW_S = 5.0
+"""after which a claim on a call that is still under way is made again; below the shortest lease that makes sense"""
 FULL_RETRY_S = 1.0
 OVERHEAD_BYTES = 1000
 
@@ -70,7 +72,7 @@ class _UnderWay:
 
     @property
     def key(self) -> tuple[str, str]:
-        return self.admitted.vehicle, self.admitted.request.call_id
+        return self.admitted.scope, self.admitted.request.call_id
 
     @property
     def size_bytes(self) -> int:
@@ -120,7 +122,10 @@ class Service:
         with self._lock:
             self._stopping = True
             self._watching.notify()
+            left = self._watched()
         self._watcher.join()
+        for call in left:
+            self._fail(call, _stopped())
         self._stack.close()
 
     @property
@@ -144,14 +149,14 @@ class Service:
         """What each function has to do now."""
         return {name: batcher.load() for name, batcher in self._batchers.items()}
 
-    def submit(self, request: Request, *, vehicle: str) -> Future[Reply]:
-        """Answer a request of an authenticated vehicle.
+    def submit(self, request: Request, *, vehicle: str, fleet: str = "") -> Future[Reply]:
+        """Answer a request of an authenticated vehicle of a fleet.
 
         Never raises.  The future raises the DicemError that says why there is no result.  It may be cancelled: once
         nobody waits for a call, it is not computed any more.
         """
         waiter: Future[Reply] = Future()
-        self._enter(request, vehicle, waiter, self._queue)
+        self._enter(request, (vehicle, fleet), waiter, self._queue)
         return waiter
 
     def call(self, request: Request, *, vehicle: str) -> Reply:
@@ -160,16 +165,17 @@ class Service:
         :raises DicemError: why there is no result
         """
         waiter: Future[Reply] = Future()
-        self._enter(request, vehicle, waiter, self._compute_here)
+        self._enter(request, (vehicle, ""), waiter, self._compute_here)
         return waiter.result()
 
-    def _enter(self, request: Request, vehicle: str, waiter: Future[Reply], run: Callable[[_UnderWay], None]) -> None:
-        arrived_s = self.clock.monotonic()
+    def _enter(
+        self, request: Request, sender: tuple[str, str], waiter: Future[Reply], run: Callable[[_UnderWay], None]
+    ) -> None:
         try:
-            call = _UnderWay(self._gateway.admit(request, vehicle), arrived_s)
+            call = _UnderWay(self._gateway.admit(request, *sender), self.clock.monotonic())
             joined = self._joined(call, waiter)
         except DicemError as error:
-            self._observe(Finished(request, vehicle, None, error))
+            self._observe(Finished(request, sender[0], None, error))
             _end(waiter, error)
             return
         waiter.add_done_callback(lambda one: self._given_up(joined or call) if one.cancelled() else None)
@@ -188,9 +194,11 @@ class Service:
     def _joined(self, call: _UnderWay, waiter: Future[Reply]) -> _UnderWay | None:
         """The twin that is under way, for which the waiter waits now; None: the call is new.
 
-        :raises Overloaded: too many bytes wait
+        :raises Overloaded: too many bytes wait, or we are stopping
         """
         with self._lock:
+            if self._stopping:
+                raise _stopped()
             twin = self._under_way.get(call.key)
             joined = call if twin is None else twin
             if twin is None:
@@ -308,29 +316,53 @@ class Service:
             except Exception:
                 log.exception("an observer failed")
 
-    # What another gateway computes
+    # Between gateways
 
     def _watch(self) -> None:
-        """Ask the shared store until the other has answered, or has given up; then it is for us."""
+        """Ask the shared store until the other has answered or given up, and keep our own claims from running out."""
+        renewed_s = self.clock.monotonic()
         while True:
             with self._lock:
-                watched = self._watched()
-                self._watching.wait(LOOK_AGAIN_S if watched else None)
+                if not self._stopping:
+                    self._watching.wait(LOOK_AGAIN_S if self._watched() else RENEW_S)
                 if self._stopping:
                     return
                 watched = self._watched()
+                ours = [call for call in self._under_way.values() if not call.elsewhere]
             for call in watched:
                 if call.admitted.request.deadline_utc <= self.clock.utc():
                     self._fail(call, CallTimeout("another gateway took the call and did not answer it in time"))
                 else:
                     self._start(call, self._queue)
+            now_s = self.clock.monotonic()
+            if now_s >= renewed_s + RENEW_S:
+                renewed_s = now_s
+                self._renew([call for call in ours if call.arrived_s <= now_s - RENEW_S])
+
+    def _renew(self, calls: Sequence[_UnderWay]) -> None:
+        for call in calls:
+            try:
+                known = self._gateway.results.claim(*call.key)
+            except Exception:
+                log.exception("a claim could not be renewed")
+                return
+            with self._lock:
+                ended = self._under_way.get(call.key) is not call
+            if ended and known is Claim.OURS:
+                self._release(call)
+            elif not ended and isinstance(known, Reply):  # another took it over all the same, and was faster
+                self._answer(call, repeated(known, attempt=call.admitted.request.attempt))
 
     def _watched(self) -> list[_UnderWay]:
         return [call for call in self._under_way.values() if call.elsewhere]
 
 
+def _stopped() -> Overloaded:
+    return Overloaded("this gateway is being stopped", retry_after_s=STOPPING_RETRY_S)
+
+
 def _flow(call: Admitted) -> Flow:
-    return Flow(call.vehicle, call.request.program)
+    return Flow(call.scope, call.request.program)
 
 
 def _end(waiter: Future[Reply], outcome: Reply | Exception) -> None:

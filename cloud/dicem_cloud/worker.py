@@ -32,12 +32,17 @@ from .service import Service
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
+OUR_OWN = "_http"
+"""how the names begin under which the callers of the HTTP API are known"""
 MAX_WAITING = 1000
 """Messages that wait for the gateway; beyond it they are refused, and the vehicle's retry decides."""
 
 
 class Worker:
-    """One connection, and one thread that reads what came.  `on_answer` gets the answers that vehicles publish."""
+    """One connection, and one thread that reads what came.
+
+    `on_answer` gets the answers that vehicles publish; without it they are left to others (`ingest.py` stores them).
+    """
 
     def __init__(
         self,
@@ -46,7 +51,7 @@ class Worker:
         *,
         fleets: frozenset[str] | None = None,
         message_bytes: int = messages.MAX_MESSAGE_BYTES,
-        on_answer: Callable[[str, Answer], None] = lambda _vehicle, _answer: None,
+        on_answer: Callable[[str, Answer], None] | None = None,
     ) -> None:
         self._service, self._fleets, self._limit, self._on_answer = service, fleets, message_bytes, on_answer
         self._inbox: queue.Queue[Incoming] = queue.Queue(MAX_WAITING)
@@ -54,11 +59,13 @@ class Worker:
         self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
         name = f"cloud-{socket.gethostname().split('.')[0]}-{os.getpid()}"
         announced, gone = self._announcement(name)
-        events = f"$share/cloud/{ROOT}/+/+/event"
+        # A fleet by itself: in a subscription to all of them we would take calls from workers that serve the others.
+        served = sorted(fleets) if fleets is not None else ["+"]
+        events = () if on_answer is None else (f"$share/cloud/{ROOT}/+/+/event",)
         self._connection = Connection(
             broker,
             name,
-            subscriptions=(*(requests(function) for function in service.functions), events),
+            subscriptions=(*(requests(function, fleet) for function in service.functions for fleet in served), *events),
             on_message=self._take,
             online=announced,
             offline=gone,
@@ -97,6 +104,11 @@ class Worker:
         finally:
             self._connection.close()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker is connected."""
+        return self._connection.is_up
+
     def _take(self, incoming: Incoming) -> None:
         try:
             self._inbox.put_nowait(incoming)
@@ -118,7 +130,9 @@ class Worker:
         where = parse(incoming.topic)
         if self._fleets is not None and where.fleet not in self._fleets:
             return
-        if where.kind == "event":
+        if where.vehicle.startswith(OUR_OWN):
+            raise MessageError("no vehicle may be called as the callers of the HTTP API are", got=where.vehicle)
+        if where.kind == "event" and self._on_answer is not None:
             answer = messages.decode(Answer, incoming.payload, limit=self._limit)
             if answer.vehicle != where.vehicle:
                 raise MessageError("an answer is not its sender's own", got=answer.vehicle)
@@ -133,7 +147,7 @@ class Worker:
             failure = Failure(kind="ValueError", message=str(cause)[:MAX_MESSAGE], reason=cause.reason)
             send(Reply(call_id=incoming.correlation.hex(), failure=failure))
             return
-        future = self._service.submit(request, vehicle=where.vehicle)
+        future = self._service.submit(request, vehicle=where.vehicle, fleet=where.fleet)
         future.add_done_callback(lambda done: send(_reply(request, done)))
 
     def _read(self, incoming: Incoming, function: str) -> Request:

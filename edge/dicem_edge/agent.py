@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 from dicem_shared import messages
 from dicem_shared.clock import Clock
 from dicem_shared.errors import CallTimeout, DicemError, ImageError, InvalidCall
-from dicem_shared.ids import answer_id
+from dicem_shared.ids import answer_id, traceparent
 from dicem_shared.implementations import Implementation, Work
 from dicem_shared.observations import observe
 from dicem_shared.patches import Patch
@@ -303,6 +303,7 @@ class Agent:
             deadline_utc=task.frame.info.t_utc + (call.deadline_s or self.config.deadline_s),
             priority=call.priority,
             reply_topic=self.config.reply_topic,
+            traceparent=traceparent(self._answer_id(task)),
         )
 
     def _send(self, asked: Asked, request: Request) -> bool:
@@ -370,14 +371,16 @@ class Agent:
 
     # The answer
 
+    def _answer_id(self, task: Task) -> str:
+        info = task.frame.info
+        return answer_id(
+            survey=self.config.survey, vehicle=self.config.vehicle, camera=info.camera, frame=info.blob,
+            sequence=info.sequence, program=task.run.program.id,
+        )  # fmt: skip
+
     def _answer(self, task: Task, step: Finished | Failed) -> Answer:
         info, run = task.frame.info, task.run
-        made = run.calls
-        id_ = answer_id(
-            survey=self.config.survey, vehicle=self.config.vehicle, camera=info.camera, frame=info.blob,
-            sequence=info.sequence,
-            program=run.program.id,
-        )  # fmt: skip
+        made, id_ = run.calls, self._answer_id(task)
         return Answer(
             id=id_,
             survey_id=self.config.survey,

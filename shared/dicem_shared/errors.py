@@ -55,6 +55,17 @@ class DicemError(Exception):
         text = ": ".join(parts[:1]) + ("" if len(parts) == 1 else " (" + ", ".join(parts[1:]) + ")")
         return f"{text}. {self.todo}" if self.todo else text
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes whole, with whatever a subclass's `__init__` takes and keeps."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[DicemError], args: tuple[Any, ...], kept: dict[str, Any]) -> DicemError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(kept)
+    return error
+
 
 class ConfigError(DicemError):
     """A config file that cannot be used."""

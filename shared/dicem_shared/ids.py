@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import cbor2
@@ -35,6 +36,26 @@ def call_id(
 def answer_id(*, survey: str, vehicle: str, camera: str, frame: str, sequence: int, program: str) -> str:
     """One answer a program, frame (its blob id; a vehicle that starts again counts from 0 anew) and survey."""
     return digest("answer", survey, vehicle, camera, frame, sequence, program)
+
+
+def traceparent(answer: str) -> str:
+    """The W3C trace context of every call that is made for an answer: its id is the trace's, so that who has one finds
+    the other."""
+    return f"00-{answer}-{span_of(answer)}-01"
+
+
+def span_of(answer: str) -> str:
+    """The id of the span that holds all that is done for an answer: 16 hex digits."""
+    return digest("span", answer)[:16]
+
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})\Z")
+
+
+def parse_traceparent(text: str) -> tuple[str, str, int] | None:
+    """Trace id, span id (hex) and flags of a W3C trace context; None: it is none."""
+    found = _TRACEPARENT.match(text)
+    return (found[1], found[2], int(found[3], 16)) if found else None
 
 
 def observation_id(answer: str, box: tuple[int, int, int, int]) -> str:

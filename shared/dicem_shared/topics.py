@@ -86,10 +86,10 @@ def parse(text: str) -> Topic:
     return Topic(*parts[2:])
 
 
-def requests(function: str) -> str:
-    """What a cloud worker subscribes to: one of all workers of `function` gets each call."""
+def requests(function: str, fleet: str = "+") -> str:
+    """What a cloud worker subscribes to, for one fleet or all: one of all workers of `function` gets each call."""
     check_id(function, "function")
-    return f"$share/{function}/{ROOT}/+/+/req/{function}"
+    return f"$share/{function}/{ROOT}/{fleet}/+/req/{function}"
 
 
 def may_reply(request: Topic, reply_topic: str) -> bool:

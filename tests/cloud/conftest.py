@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,14 @@ def ask(calibration: Calibration) -> Callable[..., Request]:
         )
 
     return build
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A Ray of our own, up for the whole session: it takes seconds and a gigabyte."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs the extra [cluster]")
+    from dicem_cloud.ray_backend.cluster import connected
+
+    with connected(None) as cluster:
+        yield cluster

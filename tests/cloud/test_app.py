@@ -1,91 +1,25 @@
-"""The HTTP API, in process."""
+"""The HTTP API in process: functions, calls, and everything that is wrong with them."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("fastapi", reason="needs the extra [cloud]")
-pytest.importorskip("httpx", reason="needs the extra [test]")
-
-import httpx
-import numpy as np
 import yaml
 
-from dicem_cloud.app import create_app
-from dicem_cloud.config import CloudConfig
-from dicem_cloud.gateway import Gateway
-from dicem_shared import catalog, images
-from dicem_shared.errors import ConfigError, InvalidCall
-from dicem_shared.implementations import Implementation, Work, each
-from dicem_shared.types import ModelId
+from dicem_shared.errors import ConfigError
 
-CALL = "/v1/functions/yolov8:call"
-
-
-class Finder(Implementation):
-    """A `yolov8` that finds the image itself, and knows one class."""
-
-    spec = catalog.yolov8
-    model = ModelId(function="yolov8", name="finder", sha256="1" * 64)
-
-    def run(self, batch: Any) -> list[Any | Exception]:
-        return each(batch, self._find)
-
-    def _find(self, work: Work) -> dict[str, Any]:
-        height, width = work.params["image"].pixels.shape[:2]
-        for name in work.params.get("classes") or []:
-            if name != "picture":
-                raise InvalidCall(f"the detector knows no {name!r}", expected="picture", todo="Ask for one of these.")
-        if width == 13:
-            raise RuntimeError("secret detail")
-        return {"objects": [{"class": "picture", "score": 1.0, "x": 0, "y": 0, "width": width, "height": height}]}
-
-
-def config(**http: Any) -> CloudConfig:
-    return CloudConfig.model_validate({"functions": {"depth": {}}, "http": {"max_body_mb": 0.01} | http})
-
-
-class Client:
-    """Speaks to the app in this process; what it raises is answered, as a server would."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    def request(self, method: str, path: str, **how: Any) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
-                return await client.request(method, path, **how)
-
-        return asyncio.run(send())
-
-    def get(self, path: str, **how: Any) -> httpx.Response:
-        return self.request("GET", path, **how)
-
-    def post(self, path: str, **how: Any) -> httpx.Response:
-        return self.request("POST", path, **how)
+from .http_client import CALL, Client, error, png, serving
 
 
 @pytest.fixture
-def client(store: Any, clock: Any) -> Client:
-    return Client(create_app(Gateway({"yolov8": Finder()}, store, clock), config()))
-
-
-def png(width: int = 40, height: int = 30) -> bytes:
-    return images.encode(np.full((height, width, 3), 90, dtype=np.uint8), format="png")
-
-
-def error(response: Any, status: int) -> dict[str, str]:
-    assert response.status_code == status, response.text
-    body = response.json()
-    assert body.keys() == {"error"}
-    assert body["error"].keys() == {"what", "expected", "got", "todo"}
-    return dict(body["error"])
+def client(clock: Any) -> Iterator[Client]:
+    with serving(clock) as made:
+        yield made
 
 
 def test_it_says_that_it_lives(client: Client) -> None:
@@ -216,10 +150,10 @@ def test_every_call_is_run(client: Client) -> None:
 
 class TestToken:
     @pytest.fixture
-    def locked(self, store: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Client:
+    def locked(self, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         monkeypatch.setenv("CLOUD_TOKEN", "s3cret")
-        guarded = config(host="0.0.0.0", token_env="CLOUD_TOKEN")
-        return Client(create_app(Gateway({"yolov8": Finder()}, store, clock), guarded))
+        with serving(clock, http={"host": "0.0.0.0", "token_env": "CLOUD_TOKEN"}) as made:
+            yield made
 
     def test_it_is_needed(self, locked: Client) -> None:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
@@ -234,7 +168,8 @@ class TestToken:
         assert locked.get("/v1/functions/yolov8", headers=headers).status_code == 200
         assert locked.post(CALL, files={"image": ("a.png", png())}, headers=headers).status_code == 200
 
-    def test_it_must_be_set(self, store: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_must_be_set(self, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("CLOUD_TOKEN", raising=False)
-        with pytest.raises(ConfigError, match="CLOUD_TOKEN is not set"):
-            create_app(Gateway({"yolov8": Finder()}, store, clock), config(token_env="CLOUD_TOKEN"))
+        http = {"token_env": "CLOUD_TOKEN"}
+        with pytest.raises(ConfigError, match="CLOUD_TOKEN is not set"), serving(clock, http=http):
+            pytest.fail("it serves without its token")

@@ -94,6 +94,7 @@ class TestCloud:
     def test_without_the_extra(self, app: typer.Typer, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         config.write_text("functions: {depth: {}}")
         monkeypatch.setitem(sys.modules, "uvicorn", None)
+        monkeypatch.delitem(sys.modules, "dicem_cloud.http.server", raising=False)
         with pytest.raises(MissingExtra, match=r"dicem\[cloud\]"):
             self.run(app, config)
 

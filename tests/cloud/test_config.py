@@ -36,6 +36,7 @@ def test_the_demo_config_says_everything_there_is() -> None:
         config.limits,
         config.blobs,
         config.broker,
+        config.store,
         config.functions.yolov8,
         config.functions.blip2,
     ]

@@ -13,7 +13,8 @@ import pytest
 from dicem_cloud.config import CloudConfig
 from dicem_cloud.functions import build
 from dicem_cloud.functions.blip2 import Blip2
-from dicem_cloud.functions.checkpoints import checkpoint_folder, files_hash
+from dicem_cloud.functions.checkpoints import find_checkpoint
+from dicem_cloud.functions.hashes import files_hash
 from dicem_cloud.gateway import Gateway
 from dicem_shared import catalog, images
 from dicem_shared.camera import Attitude
@@ -183,7 +184,7 @@ class TestCheckpoints:
     def test_pickles_are_never_loaded(self, tmp_path: Path) -> None:
         (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
         with pytest.raises(ModelError, match=r"expected \*\.safetensors, got pytorch_model\.bin"):
-            checkpoint_folder(str(tmp_path), "blip-2")
+            find_checkpoint(str(tmp_path), ["blip-2"])
 
     @pytest.mark.parametrize("config", [None, "{", "[" * 9000, "[]", '{"model_type": "llama"}'])
     def test_the_architecture_is_read_before_anything_is_built(self, config: str | None, tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ class TestCheckpoints:
         if config is not None:
             (tmp_path / "config.json").write_text(config)
         with pytest.raises(ModelError, match=r"missing or no JSON|expected blip-2"):
-            checkpoint_folder(str(tmp_path), "blip-2")
+            find_checkpoint(str(tmp_path), ["blip-2"])
 
     def test_the_hash_is_of_names_and_contents(self, tmp_path: Path) -> None:
         (tmp_path / "a.onnx").write_bytes(b"1")

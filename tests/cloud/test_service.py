@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dicem_cloud import service as service_module
 from dicem_cloud.config import Limits
 from dicem_cloud.gateway import Gateway
 from dicem_cloud.results import Claim, MemoryResults, ResultStore
@@ -370,6 +371,61 @@ class TestTwoGateways:
             clock.ahead_s = 3600.0
             with pytest.raises(CallTimeout, match="another gateway"):
                 reply(late)
+
+    def test_a_claim_is_renewed_while_its_call_is_under_way(
+        self, requests: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service_module, "RENEW_S", 0.01)
+        claims = threading.Semaphore(0)
+
+        class Counting(Holder):
+            def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
+                claims.release()
+                return super().claim(vehicle, call_id)
+
+        shared, held = Shared(), Held()
+        with serving(held, results=Counting(shared, "a")) as (service, seen):
+            future = service.submit(requests(call=1), vehicle="boat")
+            for _ in range(5):
+                assert claims.acquire(timeout=PATIENCE_S)
+            held.open()
+            assert reply(future).result == {"output": "red"}
+        assert (len(seen), shared.claims) == (1, {})
+
+    def test_another_that_took_it_over_and_was_faster_is_believed(
+        self, requests: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service_module, "RENEW_S", 0.01)
+        shared, held = Shared(), Held()
+        with serving(held, results=shared.of("a")) as (service, seen):
+            future = service.submit(requests(call=1), vehicle="boat")
+            held.wait_for_batch()
+            shared.put("boat", Reply(call_id=f"{1:032x}", result={"output": "faster"}))
+            assert reply(future).result == {"output": "faster"}
+            held.open()
+        assert len(seen) <= 2
+
+    def test_vehicles_of_one_name_in_two_fleets_are_two(self, requests: Ask) -> None:
+        colours = Colour()
+        with serving(colours) as (service, _):
+            first = reply(service.submit(requests(call=1), vehicle="boat", fleet="north"))
+            other = requests(call=1).model_copy(update={"blobs": ()})
+            with pytest.raises(BlobMissing):
+                reply(service.submit(other, vehicle="boat", fleet="south"))
+            assert reply(service.submit(other, vehicle="boat", fleet="north")).cached
+        assert (first.cached, colours.batches) == (False, [1])
+
+    def test_at_the_end_who_waits_for_another_is_told(self, requests: Ask) -> None:
+        shared = Shared()
+        shared.claims["boat", f"{1:032x}"] = "gone"
+        with serving(Colour(), results=shared.of("b")) as (service, _):
+            waits = service.submit(requests(call=1), vehicle="boat")
+            assert shared.asked.acquire(timeout=PATIENCE_S)
+        with pytest.raises(Overloaded, match="being stopped"):
+            reply(waits)
+        with pytest.raises(Overloaded, match="being stopped"):
+            reply(service.submit(requests(call=1), vehicle="boat"))
+        assert shared.claims == {("boat", f"{1:032x}"): "gone"}
 
 
 def test_a_failing_observer_harms_nobody(requests: Ask) -> None:

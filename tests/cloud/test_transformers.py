@@ -4,6 +4,9 @@ ones, without their weight."""
 from __future__ import annotations
 
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +14,17 @@ import numpy as np
 import pytest
 
 from dicem_cloud.config import CloudConfig
-from dicem_cloud.functions import build
+from dicem_cloud.functions import build, build_one
+from dicem_cloud.functions.torch_device import Devices
 from dicem_cloud.functions.transformers_blip2 import TransformersBlip2
 from dicem_cloud.functions.transformers_depth import TransformersDepth
-from dicem_shared.errors import ConfigError, InvalidCall, ModelError
+from dicem_cloud.functions_config import DeviceConfig, NetworkConfig
+from dicem_shared.errors import ConfigError, InvalidCall, ModelError, OutOfDeviceMemory
 
 torch = pytest.importorskip("torch", reason="needs the extra [transformers]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [transformers]")
 
-WORDS = ["<pad>", "<s>", "</s>", "<unk>", "question", ":", "answer", "what", "is", "it", "?", "plastic", "metal"]
-QUERY_TOKENS = 4
-
-
-def tokenizer() -> Any:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
-    words.normalizer = normalizers.Lowercase()
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
-
-
-def save_blip2(folder: Path, *, decoder: bool = True) -> None:
-    torch.manual_seed(0)
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    text = (
-        transformers.OPTConfig(
-            vocab_size=32, hidden_size=16, ffn_dim=32, num_hidden_layers=1, num_attention_heads=2,
-            max_position_embeddings=40, word_embed_proj_dim=16, **ids,
-        )
-        if decoder
-        else transformers.T5Config(
-            vocab_size=32, d_model=16, d_ff=32, d_kv=8, num_layers=1, num_heads=2, decoder_start_token_id=0, **ids
-        )
-    )  # fmt: skip
-    config = transformers.Blip2Config(
-        vision_config=transformers.Blip2VisionConfig(**small, image_size=32, patch_size=16, initializer_range=0.02),
-        qformer_config=transformers.Blip2QFormerConfig(**small, encoder_hidden_size=16, vocab_size=32),
-        text_config=text,
-        num_query_tokens=QUERY_TOKENS,
-        image_token_index=len(WORDS),
-    )
-    network = transformers.Blip2ForConditionalGeneration(config)
-    network.query_tokens.data.normal_()
-    network.save_pretrained(folder)
-    pixels = transformers.BlipImageProcessor(size={"height": 32, "width": 32})
-    transformers.Blip2Processor(pixels, tokenizer(), num_query_tokens=QUERY_TOKENS).save_pretrained(folder)
-
-
-def save_depth(folder: Path, *, kind: str = "metric") -> None:
-    torch.manual_seed(0)
-    backbone = transformers.Dinov2Config(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, mlp_ratio=2, image_size=28, patch_size=14,
-        out_indices=[1, 2, 3, 4], reshape_hidden_states=False, apply_layernorm=True,
-    )  # fmt: skip
-    config = transformers.DepthAnythingConfig(
-        backbone_config=backbone, reassemble_hidden_size=16, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8,
-        head_hidden_size=8, depth_estimation_type=kind, max_depth=80,
-    )  # fmt: skip
-    transformers.DepthAnythingForDepthEstimation(config).save_pretrained(folder)
-    size = {"height": 56, "width": 56}
-    transformers.DPTImageProcessor(size=size, ensure_multiple_of=14, keep_aspect_ratio=True).save_pretrained(folder)
+from .checkpoints import QUERY_TOKENS, noise, save_blip2, save_depth  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +41,8 @@ def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def noise(height: int, width: int, seed: int = 0) -> Any:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+def built(**functions: Any) -> Any:
+    return build(CloudConfig.model_validate({"functions": functions}))
 
 
 class TestBlip2:
@@ -122,8 +72,18 @@ class TestBlip2:
 
     def test_a_question_that_is_too_long(self, blip2: Path) -> None:
         network = TransformersBlip2(str(blip2), device="cpu", max_new_tokens=4)
-        with pytest.raises(InvalidCall, match="too long"):
-            network.answer([noise(9, 9)], ["what " * 60])
+        first, second = network.answer([noise(9, 9)] * 2, ["what " * 60, "what?"])
+        assert isinstance(first, InvalidCall)
+        assert "too long" in str(first)
+        assert isinstance(second, str)
+
+    def test_questions_of_one_length_share_a_pass(self, blip2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        network = TransformersBlip2(str(blip2), device="cpu", max_new_tokens=2)
+        batches: list[int] = []
+        held = network.held
+        monkeypatch.setattr(network, "held", lambda items: batches.append(items) or held(items))  # type: ignore[func-returns-value]
+        network.answer([noise(9, 9)] * 4, ["what is it", "is it plastic", "what", "is it metal"])
+        assert batches == [3, 1]
 
     def test_built_from_a_config(self, blip2: Path) -> None:
         settings = {"model": str(blip2), "backend": "transformers", "max_batch": 2, "device": "cpu"}
@@ -155,6 +115,84 @@ class TestDepth:
             TransformersDepth(str(tmp_path), device="cpu")
 
 
+class TestWeights:
+    """They are read late, once, and are where they are needed."""
+
+    def test_they_are_read_with_the_first_call(self, depth: Path) -> None:
+        devices = Devices()
+        network = TransformersDepth(str(depth), settings=NetworkConfig(device="cpu"), devices=devices)
+        (cpu,) = devices.made
+        assert (cpu.resident, cpu.moves) == ((), 0)
+        network.depth_map(noise(9, 9))
+        network.depth_map(noise(9, 9))
+        assert (cpu.resident, cpu.moves) == (("depth",), 1)
+
+    def test_or_at_the_start(self, depth: Path, blip2: Path) -> None:
+        settings = {"backend": "transformers", "device": "cpu", "preload": True}
+        functions = {"depth": {"model": str(depth), **settings}, "blip2": {"model": str(blip2), **settings}}
+        assert set(built(**functions)) == {"depth", "blip2", "blip"}
+
+    def test_functions_share_a_device_and_its_memory(self, depth: Path, blip2: Path) -> None:
+        """On a CPU what leaves is read again; the answers stay what they were."""
+        room = {"cpu": DeviceConfig(memory_gb=160e-6)}
+        devices = Devices(room)
+        settings = NetworkConfig(device="cpu")
+        first = TransformersDepth(str(depth), settings=settings, devices=devices)
+        second = TransformersBlip2(str(blip2), settings=settings, devices=devices, max_new_tokens=2)
+        alone = first.depth_map(noise(30, 30))
+        answer = second.answer([noise(30, 30)], ["what?"])
+        (cpu,) = devices.made
+        assert cpu.resident == ("blip2",)
+        np.testing.assert_array_equal(first.depth_map(noise(30, 30)), alone)
+        assert cpu.resident == ("depth",)
+        assert second.answer([noise(30, 30)], ["what?"]) == answer
+        assert cpu.moves == 4
+
+    def test_a_network_that_is_too_large_for_its_device(self, depth: Path) -> None:
+        devices = Devices({"cpu": DeviceConfig(memory_gb=1e-6)})
+        network = TransformersDepth(str(depth), settings=NetworkConfig(device="cpu"), devices=devices)
+        with pytest.raises(OutOfDeviceMemory, match="does not fit on cpu"):
+            network.depth_map(noise(9, 9))
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+    def test_in_other_numbers(self, dtype: str, depth: Path, blip2: Path) -> None:
+        settings = NetworkConfig.model_validate({"device": "cpu", "dtype": dtype})
+        exact = TransformersDepth(str(depth), device="cpu").depth_map(noise(40, 60))
+        metres = TransformersDepth(str(depth), settings=settings).depth_map(noise(40, 60))
+        np.testing.assert_allclose(metres, exact, rtol=0.05)
+        network = TransformersBlip2(str(blip2), settings=settings, max_new_tokens=2)
+        assert isinstance(network.answer([noise(9, 9)], ["what?"])[0], str)
+
+    def test_several_threads_at_once(self, blip2: Path) -> None:
+        network = TransformersBlip2(str(blip2), device="cpu", max_new_tokens=3)
+        asked = [(noise(20, 30, n), "what is it" if n % 2 else "is it plastic or metal") for n in range(24)]
+        alone = [network.answer([image], [question]) for image, question in asked]
+        with ThreadPoolExecutor(6) as pool:
+            assert list(pool.map(lambda one: network.answer([one[0]], [one[1]]), asked)) == alone
+
+
+class TestBuildOne:
+    def test_a_function_and_its_alias(self, blip2: Path, depth: Path) -> None:
+        config = CloudConfig.model_validate(
+            {
+                "functions": {
+                    "blip2": {"model": str(blip2), "backend": "transformers", "device": "cpu"},
+                    "depth": {"model": str(depth), "backend": "transformers", "device": "cpu"},
+                }
+            }
+        )
+        config = pickle.loads(pickle.dumps(config))  # as it goes to another process
+        assert sorted(build_one(config, "blip2")) == sorted(build_one(config, "blip")) == ["blip", "blip2"]
+        assert sorted(build_one(config, "depth")) == ["depth"]
+        assert all(one.reentrant for one in build(config).values())
+
+    def test_one_that_is_not_configured(self) -> None:
+        config = CloudConfig.model_validate({"functions": {"depth": {}}})
+        for name in ("glip", "nonsense"):
+            with pytest.raises(ConfigError, match="not configured"):
+                build_one(config, name)
+
+
 class TestBadCheckpoints:
     def test_another_architecture(self, depth: Path) -> None:
         with pytest.raises(ModelError, match="expected blip-2, got 'depth_anything'"):
@@ -163,8 +201,8 @@ class TestBadCheckpoints:
     def test_weights_that_are_cut_off(self, tmp_path: Path) -> None:
         save_depth(tmp_path)
         weights = tmp_path / "model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:2000])
-        with pytest.raises(ModelError, match="cannot be loaded"):
+        weights.write_bytes(weights.read_bytes()[:-1])
+        with pytest.raises(ModelError, match=r"model\.safetensors is cut off"):
             TransformersDepth(str(tmp_path), device="cpu")
 
     def test_weights_that_are_missing_are_not_made_up(self, tmp_path: Path) -> None:
@@ -174,8 +212,12 @@ class TestBadCheckpoints:
         weights = load_file(tmp_path / "model.safetensors")
         del weights["head.conv3.weight"]
         save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        network = TransformersDepth(str(tmp_path), device="cpu")
+        for _ in range(2):  # the second time it is known
+            with pytest.raises(ModelError, match="lacks weights"):
+                network.preload()
         with pytest.raises(ModelError, match="lacks weights"):
-            TransformersDepth(str(tmp_path), device="cpu")
+            built(depth={"backend": "transformers", "model": str(tmp_path), "preload": True})
 
     def test_a_processor_for_another_network(self, tmp_path: Path) -> None:
         save_blip2(tmp_path)
@@ -188,3 +230,46 @@ class TestBadCheckpoints:
     def test_a_gpu_that_is_not_there(self, depth: Path) -> None:
         with pytest.raises(ConfigError, match="no GPU"):
             TransformersDepth(str(depth), device="cuda")
+
+    def test_a_shard_that_is_missing(self, tmp_path: Path) -> None:
+        save_depth(tmp_path)
+        (tmp_path / "model.safetensors").rename(tmp_path / "model-00001-of-00002.safetensors")
+        shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+        with pytest.raises(ModelError, match=r"lacks 1 of its 2 files .*expected model-00002-of-00002\.safetensors"):
+            TransformersDepth(str(tmp_path), device="cpu")
+
+    @pytest.mark.parametrize("index", ["[]", "{}", '{"weight_map": {"a": "../other/model.safetensors"}}', "{"])
+    def test_an_index_that_names_nothing_of_its_own(self, index: str, tmp_path: Path) -> None:
+        save_depth(tmp_path)
+        (tmp_path / "model.safetensors").unlink()
+        (tmp_path / "model.safetensors.index.json").write_text(index)
+        with pytest.raises(ModelError, match=r"names no files beside it|is missing or no JSON object"):
+            TransformersDepth(str(tmp_path), device="cpu")
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"\x80\x04.", b"\xff" * 64, b"\x02" + bytes(7) + b"[]", b"PK\x03\x04" * 9]
+    )
+    def test_weights_that_are_something_else(self, content: bytes, tmp_path: Path) -> None:
+        save_depth(tmp_path)
+        (tmp_path / "model.safetensors").write_bytes(content)
+        with pytest.raises(ModelError, match="no safetensors file"):
+            TransformersDepth(str(tmp_path), device="cpu")
+
+    @pytest.mark.parametrize("missing", ["tokenizer.json", "processor_config.json"])
+    def test_a_file_of_the_processor_is_missing(self, missing: str, tmp_path: Path) -> None:
+        save_blip2(tmp_path)
+        (tmp_path / missing).unlink()
+        with pytest.raises(ModelError, match=r"cannot be loaded|does not fit"):
+            TransformersBlip2(str(tmp_path), device="cpu")
+
+    def test_code_that_came_with_a_checkpoint_is_not_run(self, tmp_path: Path) -> None:
+        save_depth(tmp_path)
+        (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
+        for name in ("config.json", "preprocessor_config.json"):
+            path = tmp_path / name
+            if path.exists():
+                known = {"AutoConfig": "evil.Evil", "AutoImageProcessor": "evil.Evil", "AutoProcessor": "evil.Evil"}
+                path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": known}))
+        with suppress(ModelError):  # some versions refuse it, others take their own class; neither runs it
+            TransformersDepth(str(tmp_path), device="cpu").preload()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 
 import pytest
@@ -67,3 +69,21 @@ def test_every_error_that_a_reply_may_carry_has_a_word_of_its_own() -> None:
     words = [kind.reason for kind in ours]
     assert len(words) == len(set(words)) > 10
     assert "failed" not in words
+
+
+MADE: dict[str, DicemError] = {
+    "BlobMissing": BlobMissing("ab" * 32),
+    "CompileError": errors.CompileError([], where="a.py"),
+    "MissingExtra": MissingExtra("Ray", "cluster"),
+    "Overloaded": Overloaded("busy", retry_after_s=2.5, expected="a", got="b", todo="Wait."),
+    "ProgramFailed": ProgramFailed("it raised", exc_type="KeyError", line=3, todo="Mend it."),
+    "ProgramLimitError": ProgramLimitError("too long", limit="cpu_s", expected="1", got="2"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_error_crosses_to_another_process_whole(name: str) -> None:
+    error = MADE.get(name) or CLASSES[name]("it broke", expected="a", got="b", todo="Mend it.")
+    for crossed in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(crossed) is type(error)
+        assert (str(crossed), crossed.args, vars(crossed)) == (str(error), error.args, vars(error))

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from dicem_cloud.app import create_app
 from dicem_cloud.config import load_cloud_config
+from dicem_cloud.http.app import create_app
 from dicem_cloud.serve import make_gateway
+from dicem_cloud.service import Service
 from dicem_shared.clock import SystemClock
 from dicem_shared.errors import DicemError
 from dicem_simulators import ask as ask_module
@@ -34,13 +35,7 @@ class Cloud:
         config = load_cloud_config("cloud-demo")
         self.gateway = make_gateway(config, SystemClock())
         self.calls: list[str] = []
-        real = self.gateway.call
-
-        def counted(request: Any, *, vehicle: str) -> Any:
-            self.calls.append(request.function)
-            return real(request, vehicle=vehicle)
-
-        self.gateway.call = counted  # type: ignore[method-assign]
+        self.service = Service(self.gateway, observers=[lambda ended: self.calls.append(ended.request.function)])
         self.port = free_port()
         started = threading.Event()
 
@@ -49,11 +44,15 @@ class Cloud:
                 await super().startup(sockets)
                 started.set()
 
-        app = create_app(self.gateway, config)
+        app = create_app(self.service, config)
         self.server = Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan="off"))
-        self.thread = threading.Thread(target=self.server.run)
+        self.thread = threading.Thread(target=self._run)
         self.thread.start()
         assert started.wait(30)
+
+    def _run(self) -> None:
+        with self.service:
+            self.server.run()
 
     @property
     def url(self) -> str:

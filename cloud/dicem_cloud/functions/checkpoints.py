@@ -1,75 +1,141 @@
-"""Where a model's files are, and the hash that stands for them."""
+"""A checkpoint in safetensors: where it lies, and that it is whole and what it should be, before any weight is read."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import json
-import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from dicem_shared.errors import MissingExtra, ModelError
+from dicem_shared.errors import ModelError
 
-SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
-"""What is fetched from a hub: weights that cannot run code, and configuration.  Never a pickle."""
+from . import hub
+from .hashes import hash_of
+from .safetensors_header import read_header
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+"""Weights that are never loaded."""
+WHOLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 
 
-def checkpoint_folder(model: str, architecture: str) -> Path:
-    """The folder of a checkpoint in safetensors; a name on the Hugging Face hub (`owner/name`) is fetched first.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was looked at, as far as that takes no weights."""
 
-    `architecture` is what its config.json must call itself.  It is checked here, for transformers would build
-    another architecture at its full size before it noticed.
+    folder: Path
+    config: dict[str, Any]
+    """its config.json"""
+    weights: tuple[Path, ...]
+    """the files that are loaded, all of them there and as long as they say"""
+    parameters: int
+    """numbers in them"""
+    dtypes: frozenset[str]
+    """formats of these numbers on disk: F32, F16, BF16"""
 
-    :raises ModelError: no such folder, no safetensors in it, another architecture, or the hub does not give it
+    @property
+    def architecture(self) -> str:
+        """What its config.json calls itself."""
+        return str(self.config["model_type"])
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the weights, on disk."""
+        return sum(path.stat().st_size for path in self.weights)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Over names and contents of the weights; large files are read for it once, and not again while they stay."""
+        return hash_of(self.weights)
+
+
+def find_checkpoint(model: str, architectures: Collection[str]) -> Checkpoint:
+    """The checkpoint in a folder, or of a name on the Hugging Face hub (`owner/name`).
+
+    What was fetched before is used as it is; what was not is fetched first.  `architectures` are what its config.json
+    may call itself.  That is checked here, for transformers would build another architecture at its full size before it
+    noticed.
+
+    :raises ModelError: no such folder, a file is missing or cut off, pickled weights, another architecture, or the hub
+        does not give it
     """
     folder = Path(model)
     if not folder.is_absolute():
-        folder = _fetch(model)
+        folder = _from_hub(model)
     if not folder.is_dir():
         raise ModelError(f"the model folder {folder} does not exist", todo="Check `model` in the config.")
-    if not any(folder.glob("*.safetensors")):
+    return look_at(folder, architectures)
+
+
+def look_at(folder: Path, architectures: Collection[str] | None = None) -> Checkpoint:
+    """The checkpoint in a folder; None takes every architecture.
+
+    :raises ModelError: a file is missing or cut off, pickled weights, or another architecture
+    """
+    weights = _weights(folder)
+    config = read_object(folder / "config.json")
+    actual = config.get("model_type")
+    if not isinstance(actual, str) or (architectures is not None and actual not in architectures):
+        raise ModelError(
+            f"the checkpoint {folder} is of another architecture",
+            expected=" or ".join(sorted(architectures or ["one that it names"])),
+            got=repr(actual)[:64],
+        )
+    headers = [read_header(path) for path in weights]
+    dtypes = frozenset().union(*(header.dtypes for header in headers))
+    return Checkpoint(folder, config, weights, sum(header.parameters for header in headers), dtypes)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a checkpoint.
+
+    :raises ModelError: it is missing, or holds none
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is missing or no JSON object", todo="Check `model` in the config.")
+    return value
+
+
+def _from_hub(name: str) -> Path:
+    kept = hub.cached(name)
+    if kept is not None:
+        try:
+            _weights(kept)
+        except ModelError:  # broken off, by a client that kept no list
+            return hub.fetch(name)
+        return kept
+    return hub.fetch(name)
+
+
+def _weights(folder: Path) -> tuple[Path, ...]:
+    """The files that hold the weights, as transformers chooses them.
+
+    :raises ModelError: there are none, or some are missing
+    """
+    if (folder / WHOLE).is_file():
+        return (folder / WHOLE,)
+    if not (folder / INDEX).is_file():
+        pickled = any(True for pattern in PICKLES for _ in folder.glob(pattern))
         raise ModelError(
             f"{folder} holds no weights that can be loaded",
-            expected="*.safetensors",
+            expected="*.safetensors" if pickled else f"{WHOLE} or {INDEX}",
             got=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "an empty folder",
-            todo="Convert the checkpoint to safetensors; pickled weights are never loaded.",
+            todo="Convert the checkpoint to safetensors; pickled weights are never loaded." if pickled else "",
         )
-    actual = _architecture(folder / "config.json")
-    if actual != architecture:
+    listed = read_object(folder / INDEX).get("weight_map")
+    names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
+    if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+        raise ModelError(f"{folder / INDEX} names no files beside it", todo="Fetch the checkpoint again.")
+    if missing := [name for name in names if not (folder / name).is_file()]:
         raise ModelError(
-            f"the checkpoint {folder} is of another architecture", expected=architecture, got=repr(actual)[:64]
+            f"{folder} lacks {len(missing)} of its {len(names)} files with weights",
+            expected=", ".join(missing[:4]),
+            todo="Fetch the checkpoint again: `dicem models pull` goes on where it stopped.",
         )
-    return folder
-
-
-def _architecture(config: Path) -> object:
-    try:
-        value = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise ModelError(f"{config} is missing or no JSON", todo="Check `model` in the config.") from None
-    return value.get("model_type") if isinstance(value, dict) else None
-
-
-def files_hash(folder: Path, pattern: str) -> str:
-    """SHA-256 over names and contents of the files in `folder` that match `pattern`, in the order of their names."""
-    total = hashlib.sha256()
-    for path in sorted(folder.glob(pattern)):
-        with path.open("rb") as file:
-            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def _fetch(name: str) -> Path:
-    try:
-        hub = importlib.import_module("huggingface_hub")
-    except ImportError:
-        raise MissingExtra("transformers", "transformers") from None
-    try:
-        return Path(hub.snapshot_download(name, allow_patterns=list(SAFE_FILES)))
-    except Exception as error:  # the client raises its own tree, httpx's and OSError
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise ModelError(
-            f"the model {name} cannot be fetched from the Hugging Face hub{offline}",
-            got=" ".join(str(error).split())[:160],
-            todo="Check its name and the network, or give the path of a folder.",
-        ) from None
+    return tuple(folder / name for name in names)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from dicem_shared.errors import InvalidCall, ModelError
 from dicem_shared.images import Pixels
 
-from .onnx_folder import Floats, Preprocess, open_network, read_json, setting
+from .checkpoints import read_object
+from .onnx_folder import Floats, Preprocess, open_network, setting
 
 Tokens = npt.NDArray[np.int64]
 
@@ -27,8 +28,8 @@ class OnnxBlip2:
         :raises ModelError: a file is missing or damaged
         """
         folder = Path(folder)
-        meta = read_json(folder / "meta.json")
-        self._vocab = {str(word): int(token) for word, token in read_json(folder / "vocab.json").items()}
+        meta = read_object(folder / "meta.json")
+        self._vocab = {str(word): int(token) for word, token in read_object(folder / "vocab.json").items()}
         self._words = {token: word for word, token in self._vocab.items()}
         self._prompt = str(setting(meta, folder, "prompt"))
         self._split = re.compile(str(setting(meta, folder, "split")))

@@ -13,7 +13,8 @@ from dicem_shared.images import Pixels
 from dicem_shared.implementations.depth import foot_distance
 from dicem_shared.types import Box
 
-from .onnx_folder import Preprocess, open_network, read_json, setting
+from .checkpoints import read_object
+from .onnx_folder import Preprocess, open_network, setting
 
 Metres = npt.NDArray[np.float32]
 
@@ -27,7 +28,7 @@ class OnnxDepth:
         :raises ModelError: a file is missing or damaged
         """
         folder = Path(folder)
-        meta = read_json(folder / "meta.json")
+        meta = read_object(folder / "meta.json")
         width, height = int(setting(meta, folder, "width")), int(setting(meta, folder, "height"))
         self._see = Preprocess(width, height, meta, folder)
         self._network = open_network(folder / "model.onnx", threads)

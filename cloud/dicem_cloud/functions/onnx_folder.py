@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,6 @@ from dicem_shared.images import Pixels
 Floats = npt.NDArray[np.float32]
 
 _RESAMPLE = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    :raises ModelError: no such file, or no JSON object in it
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read", got=str(error), todo="Restore the model's folder.") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds no settings", expected="a JSON object", got=type(value).__name__)
-    return value
 
 
 def setting(meta: dict[str, Any], folder: Path, name: str) -> Any:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
-from dicem_shared.errors import InvalidCall, ModelError
+from dicem_shared.errors import DicemError, InvalidCall, ModelError
 from dicem_shared.images import Pixels
 
-from ..config import Device
-from .checkpoints import checkpoint_folder
-from .torch_device import choose, load_weights, loading, torch_and_transformers
+from ..functions_config import Blip2Config, NetworkConfig
+from .network import Network, attempts, in_passes
+from .torch_device import Devices
+
+CLASSES = {"blip-2": "Blip2ForConditionalGeneration"}
+PROMPT = "Question: {query} Answer:"
 
 
-class TransformersBlip2:
+class TransformersBlip2(Network):
     """`Blip2ForConditionalGeneration` from a folder or a hub name, decoding greedily: the same question about the same
     image gets the same answer."""
 
@@ -22,74 +24,73 @@ class TransformersBlip2:
         self,
         model: str,
         *,
-        device: Device = "auto",
-        threads: int = 1,
-        prompt: str = "Question: {query} Answer:",
+        device: str = "auto",
+        prompt: str = PROMPT,
         max_new_tokens: int = 16,
+        settings: NetworkConfig | None = None,
+        devices: Devices | None = None,
     ) -> None:
-        """Load the network.
+        """Look at the checkpoint.
 
         :raises MissingExtra: PyTorch or transformers is not installed
         :raises ModelError: no such checkpoint, or it is damaged or of another architecture
         """
-        self._torch, transformers = torch_and_transformers()
-        self.folder = checkpoint_folder(model, "blip-2")
-        self._device, self._dtype = choose(self._torch, device, threads)
+        super().__init__("blip2", model, CLASSES, settings or NetworkConfig(device=device), devices)
         self._prompt, self._max_new_tokens = prompt, max_new_tokens
-        with loading(self.folder):
-            self._processor = transformers.AutoProcessor.from_pretrained(self.folder, local_files_only=True)
-            self._network = load_weights(
-                transformers.Blip2ForConditionalGeneration.from_pretrained, self.folder, self._dtype, self._device
-            )
-        self._config = self._network.config
-        if self._processor.num_query_tokens != self._config.num_query_tokens:
+        self._decoder_only = not self.config.text_config.is_encoder_decoder
+        if self.processor.num_query_tokens != self.config.num_query_tokens:
             raise ModelError(
                 f"the processor of {self.folder} does not fit its network",
-                expected=f"{self._config.num_query_tokens} query tokens",
-                got=str(self._processor.num_query_tokens),
+                expected=f"{self.config.num_query_tokens} query tokens",
+                got=str(self.processor.num_query_tokens),
             )
+        self._image_tokens = [self.config.image_token_index] * self.config.num_query_tokens
 
-    def answer(self, images: Sequence[Pixels], questions: Sequence[str]) -> list[str]:
-        """One answer for each image (H, W, 3; uint8 RGB) and its question.
-
-        Images that share a question share a pass: then no question is padded, and an answer does not depend on the
-        company it was asked in.
-
-        :raises InvalidCall: a question is too long for the network
-        """
-        answers = [""] * len(questions)
-        for question in dict.fromkeys(questions):
-            where = [index for index, other in enumerate(questions) if other == question]
-            for index, text in zip(where, self._ask([images[i] for i in where], question), strict=True):
-                answers[index] = text
-        return answers
-
-    def _ask(self, images: Sequence[Pixels], question: str) -> list[str]:
-        prompt = self._prompt.replace("{query}", question)
-        inputs = self._processor(
-            images=[np.ascontiguousarray(image) for image in images],
-            text=[prompt] * len(images),
-            input_data_format="channels_last",
-            return_tensors="pt",
+    @classmethod
+    def configured(cls, config: Blip2Config, devices: Devices) -> TransformersBlip2:
+        """As a config says."""
+        return cls(
+            config.model, prompt=config.prompt, max_new_tokens=config.max_new_tokens, settings=config, devices=devices
         )
-        length = inputs["input_ids"].shape[1]
-        self._check_length(length)
-        with self._torch.inference_mode():
-            tokens = self._network.generate(
-                pixel_values=inputs["pixel_values"].to(self._device, self._dtype),
-                input_ids=inputs["input_ids"].to(self._device),
-                attention_mask=inputs["attention_mask"].to(self._device),
+
+    def answer(self, images: Sequence[Pixels], questions: Sequence[str]) -> list[str | DicemError]:
+        """One answer for each image (H, W, 3; uint8 RGB) and its question, or why there is none: InvalidCall where the
+        question is too long for the network.
+
+        Questions of one length share a pass: then none is padded, and an answer does not depend on the company that it
+        was asked in.
+
+        :raises OutOfDeviceMemory: the device is too small for so many
+        """
+        prepared = attempts(self._prepare, images, questions)
+        return in_passes(prepared, lambda one: len(one["input_ids"]), self._ask)
+
+    def _prepare(self, image: Pixels, question: str) -> dict[str, Any]:
+        (words,) = self.tokens([self._prompt.replace("{query}", question)])["input_ids"]
+        self._check_length(len(self._image_tokens) + len(words))
+        return {"input_ids": [*self._image_tokens, *words], **self.pixels(image)}
+
+    def _ask(self, batch: list[dict[str, Any]]) -> list[str]:
+        pixels = self.torch.stack([one["pixel_values"] for one in batch])
+        asked = self.torch.tensor([one["input_ids"] for one in batch])
+        with self.held(len(batch)) as network:
+            tokens = network.generate(
+                pixel_values=self.moved(pixels),
+                input_ids=self.moved(asked),
+                attention_mask=self.moved(self.torch.ones_like(asked)),
                 max_new_tokens=self._max_new_tokens,
                 do_sample=False,
                 num_beams=1,
-            )
-        if not self._config.text_config.is_encoder_decoder:
-            tokens = tokens[:, length:]  # a decoder repeats what it was asked
-        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
+            ).cpu()
+        if self._decoder_only:
+            tokens = tokens[:, asked.shape[1] :]  # it repeats what it was asked
+        with self._words:
+            texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
+        return [text.strip() for text in texts]
 
     def _check_length(self, tokens: int) -> None:
         """Position tables end somewhere; going past them fails deep inside, on a GPU for good."""
-        limit = getattr(self._config.text_config, "max_position_embeddings", None)
+        limit = getattr(self.config.text_config, "max_position_embeddings", None)
         if limit is not None and tokens + self._max_new_tokens > limit:
             raise InvalidCall(
                 "the question is too long for this network",

@@ -10,49 +10,48 @@ from dicem_shared.images import Pixels
 from dicem_shared.implementations.depth import foot_distance
 from dicem_shared.types import Box
 
-from ..config import Device
-from .checkpoints import checkpoint_folder
-from .torch_device import choose, load_weights, loading, torch_and_transformers
+from ..functions_config import NetworkConfig
+from .network import Network
+from .torch_device import Devices
 
+CLASSES = {"depth_anything": "DepthAnythingForDepthEstimation"}
 Metres = npt.NDArray[np.float32]
 
 
-class TransformersDepth:
+class TransformersDepth(Network):
     """`DepthAnythingForDepthEstimation` from a folder or a hub name; metric checkpoints only."""
 
-    def __init__(self, model: str, *, device: Device = "auto", threads: int = 1) -> None:
-        """Load the network.
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "auto",
+        settings: NetworkConfig | None = None,
+        devices: Devices | None = None,
+    ) -> None:
+        """Look at the checkpoint.
 
         :raises MissingExtra: PyTorch or transformers is not installed
         :raises ModelError: no such checkpoint, damaged, of another architecture, or one that knows no metres
         """
-        self._torch, transformers = torch_and_transformers()
-        self.folder = checkpoint_folder(model, "depth_anything")
-        self._device, self._dtype = choose(self._torch, device, threads)
-        with loading(self.folder):
-            self._processor = transformers.AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)
-            self._network = load_weights(
-                transformers.DepthAnythingForDepthEstimation.from_pretrained, self.folder, self._dtype, self._device
-            )
-        if self._network.config.depth_estimation_type != "metric":
+        super().__init__("depth", model, CLASSES, settings or NetworkConfig(device=device), devices)
+        if self.config.depth_estimation_type != "metric":
             raise ModelError(
                 f"{self.folder} gives relative depth, not metres",
                 expected="depth_estimation_type: metric",
-                got=str(self._network.config.depth_estimation_type),
+                got=str(self.config.depth_estimation_type),
                 todo="Use a checkpoint trained for metric depth.",
             )
 
     def depth_map(self, image: Pixels) -> Metres:
         """Metres (H, W) of every pixel of `image` (H, W, 3; uint8 RGB)."""
-        inputs = self._processor(
-            images=[np.ascontiguousarray(image)], input_data_format="channels_last", return_tensors="pt"
+        pixels = self.pixels(image)["pixel_values"][None]
+        with self.held(1) as network:
+            seen = network(pixel_values=self.moved(pixels)).predicted_depth.float().cpu()
+        resized = self.torch.nn.functional.interpolate(
+            seen[:, None], size=image.shape[:2], mode="bilinear", align_corners=False
         )
-        with self._torch.inference_mode():
-            seen = self._network(pixel_values=inputs["pixel_values"].to(self._device, self._dtype)).predicted_depth
-            resized = self._torch.nn.functional.interpolate(
-                seen[:, None].float(), size=image.shape[:2], mode="bilinear", align_corners=False
-            )
-        return np.asarray(resized[0, 0].cpu().numpy(), dtype=np.float32)
+        return np.asarray(resized[0, 0].numpy(), dtype=np.float32)
 
     def distance(self, image: Pixels, box: Box) -> float:
         """Metres to the foot of `box` (pixels of `image`)."""

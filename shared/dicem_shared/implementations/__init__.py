@@ -50,6 +50,11 @@ class Implementation(Protocol):
         """Which model answers this very call, for functions that have several."""
         return self.model
 
+    @staticmethod
+    def wants_frame(work: Work) -> bool:
+        """Whether `run` needs this call's whole frame.  Asked where the function is not, before the call goes there."""
+        return False
+
 
 def run_batch(implementation: Implementation, batch: Sequence[Work]) -> list[Any | Exception]:
     """One outcome an item, whatever the implementation does wrong."""

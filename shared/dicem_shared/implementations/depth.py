@@ -47,6 +47,11 @@ class Depth(Implementation):
             return HORIZON_MODEL
         return self._network_model
 
+    @staticmethod
+    def wants_frame(work: Work) -> bool:
+        """See `Implementation.wants_frame`: only a network looks at it."""
+        return not can_range(work.params["image"].frame)
+
     def run(self, batch: Sequence[Work]) -> list[Any | Exception]:
         """See `Implementation.run`."""
         return each(batch, self._measure)

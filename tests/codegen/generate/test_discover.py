@@ -59,9 +59,10 @@ def test_the_real_cloud_is_understood(serve: Serve) -> None:
     pytest.importorskip("fastapi", reason="needs the extra [cloud]")
     from fastapi.testclient import TestClient
 
-    from dicem_cloud.app import create_app
     from dicem_cloud.config import CloudConfig
     from dicem_cloud.gateway import Gateway
+    from dicem_cloud.http.app import create_app
+    from dicem_cloud.service import Service
     from dicem_shared.blobs import MemoryBlobStore
     from dicem_shared.clock import SystemClock
     from dicem_shared.implementations.depth import Depth
@@ -72,7 +73,7 @@ def test_the_real_cloud_is_understood(serve: Serve) -> None:
     detector = Yolov8(object(), model, vocabulary=("litter", "can"))  # type: ignore[arg-type]
     gateway = Gateway({"yolov8": detector, "depth": Depth()}, MemoryBlobStore(SystemClock()), SystemClock())
     config = CloudConfig.model_validate({"functions": {"depth": {}}})
-    with TestClient(create_app(gateway, config)) as client:
+    with TestClient(create_app(Service(gateway), config)) as client:
         cloud = serve(client.get("/v1/functions").content)
     found = discover(cloud.url)
     assert [spec.name for spec in found.functions] == ["depth", "yolov8"]
