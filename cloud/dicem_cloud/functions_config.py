@@ -102,13 +102,14 @@ class Blip2Config(NetworkConfig):
 class DepthConfig(NetworkConfig):
     """The horizon, and optionally a network for frames without an attitude.
 
-    `device`, `dtype`, `threads` and `preload` are for the backend transformers.
+    `device`, `dtype`, `threads`, `preload` and `max_batch` are for the backend transformers.
     """
 
     backend: Backend = "onnx"
     model: Model | None = None
     """left out: only frames with calibration and attitude can be measured; with the backend transformers:
     depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf"""
+    max_batch: MaxBatch = 8
 
     @model_validator(mode="before")
     @classmethod

@@ -18,7 +18,7 @@ from dicem_cloud.functions.hashes import files_hash
 from dicem_cloud.gateway import Gateway
 from dicem_shared import catalog, images
 from dicem_shared.camera import Attitude
-from dicem_shared.errors import InvalidCall, ModelError
+from dicem_shared.errors import ImageError, InvalidCall, ModelError
 from dicem_shared.horizon import HORIZON_MODEL
 from dicem_shared.ids import blob_id
 from dicem_shared.implementations import Work
@@ -120,14 +120,18 @@ class TestBlip2:
 
 
 class Ruler:
-    """A depth network that remembers what it was shown; one metre a pixel from the top to the foot."""
+    """A depth network that remembers what it was shown; one metre a row, counted from the top."""
 
     def __init__(self) -> None:
-        self.shown: list[tuple[Any, Any]] = []
+        self.shown: list[list[tuple[int, ...]]] = []
 
-    def distance(self, image: images.Pixels, box: Any) -> float:
-        self.shown.append((image.shape[:2], box))
-        return float(box[1] + box[3]) if image.any() else float("nan")
+    def depth_maps(self, images: Sequence[Any]) -> list[Any]:
+        self.shown.append([image.shape[:2] for image in images])
+        rows = [np.arange(1.0, len(image) + 1, dtype=np.float32)[:, None] for image in images]
+        return [
+            np.broadcast_to(row if image.any() else row * np.nan, image.shape[:2])
+            for row, image in zip(rows, images, strict=True)
+        ]
 
 
 class TestDepth:
@@ -144,7 +148,7 @@ class TestDepth:
         gateway = Gateway({"depth": Depth(ruler, NETWORK)}, store, clock)
         reply = gateway.handle(ask("depth", box=(10, 30, 8, 6)), vehicle="boat")
         assert (reply.result, reply.model) == ({"depth": 36.0}, NETWORK)
-        assert ruler.shown == [((48, 64), (10, 30, 8, 6))]
+        assert ruler.shown == [[(48, 64)]]
 
     def test_of_a_crop_alone_it_sees_the_crop(self, ask: Callable[..., Any], store: Any, clock: Any) -> None:
         ruler = Ruler()
@@ -155,7 +159,26 @@ class TestDepth:
         shipped = ShippedBlob(blob=blob_id(crop), source=source, data=crop)
         reply = gateway.handle(request.model_copy(update={"blobs": (shipped,)}), vehicle="boat")
         assert reply.result == {"depth": 6.0}
-        assert ruler.shown == [((6, 8), (0, 0, 8, 6))]
+        assert ruler.shown == [[(6, 8)]]
+
+    def test_patches_of_one_frame_share_its_map_and_frames_a_pass(self) -> None:
+        ruler = Ruler()
+        frames = [np.full((48, 64, 3), seed, dtype=np.uint8) for seed in (1, 2, 0)]
+
+        def asked(which: int, box: Any) -> Work:
+            info = FrameInfo(camera="bow", sequence=1, t_utc=0.0, blob=f"{which}" * 64, width=64, height=48)
+            whole = Patch(frames[which], (0, 0, 64, 48), info)
+            x, y, width, height = box
+            return Work({"image": Patch(frames[which][y : y + height, x : x + width], box, info)}, lambda: whole)
+
+        def lost() -> Patch | None:
+            raise ImageError("damaged")
+
+        batch = [asked(0, (1, 2, 8, 8)), asked(1, (0, 0, 8, 5)), asked(0, (9, 9, 8, 11)), asked(2, (0, 0, 4, 4))]
+        outcomes = Depth(ruler, NETWORK, max_batch=8).run([*batch, Work(batch[0].params, lost)])
+        assert outcomes[:3] == [{"depth": 10.0}, {"depth": 5.0}, {"depth": 20.0}]
+        assert [type(each) for each in outcomes[3:]] == [ModelError, ImageError]
+        assert ruler.shown == [[(48, 64)] * 3]
 
     def test_a_network_that_sees_nothing_fails(self) -> None:
         (outcome,) = Depth(Ruler(), NETWORK).run([work()])

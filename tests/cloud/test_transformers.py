@@ -94,6 +94,15 @@ class TestBlip2:
 
 
 class TestDepth:
+    def test_a_map_does_not_depend_on_company(self, depth: Path) -> None:
+        network = TransformersDepth(str(depth), device="cpu")
+        pictures = [noise(40, 60), noise(40, 60, 1), noise(30, 90, 2)]
+        found = network.depth_maps(pictures)
+        for picture, metres in zip(pictures, found, strict=True):
+            assert not isinstance(metres, Exception)
+            assert metres.shape == picture.shape[:2]
+            np.testing.assert_allclose(metres, network.depth_map(picture), rtol=1e-4)
+
     def test_metres_for_every_pixel(self, depth: Path) -> None:
         network = TransformersDepth(str(depth), device="cpu")
         image = noise(40, 60)

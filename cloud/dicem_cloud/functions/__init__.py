@@ -102,7 +102,7 @@ def _measuring(config: DepthConfig, devices: Devices) -> Depth:
         network = TransformersDepth(config.model, settings=config, devices=devices)
         if config.preload:
             network.preload()
-        depth = Depth(network, network.model)
+        depth = Depth(network, network.model, max_batch=config.max_batch)
         depth.reentrant = True
         return depth
     folder = _onnx_folder(config.model)

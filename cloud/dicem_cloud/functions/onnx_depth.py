@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from dicem_shared.errors import ModelError
 from dicem_shared.images import Pixels
-from dicem_shared.implementations.depth import foot_distance
+from dicem_shared.implementations.depth import Metres, foot_distance
 from dicem_shared.types import Box
 
 from .checkpoints import read_object
 from .onnx_folder import Preprocess, open_network, setting
-
-Metres = npt.NDArray[np.float32]
 
 
 class OnnxDepth:
@@ -44,6 +42,13 @@ class OnnxDepth:
             raise ModelError("the depth network fails on this image", got=str(error).splitlines()[0][:160]) from error
         size = (image.shape[1], image.shape[0])
         return np.asarray(Image.fromarray(metres[0]).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+
+    def depth_maps(self, images: Sequence[Pixels]) -> list[Metres]:
+        """One map after the other: the network takes one image.
+
+        :raises ModelError: the network fails
+        """
+        return [self.depth_map(image) for image in images]
 
     def distance(self, image: Pixels, box: Box) -> float:
         """Metres to the foot of `box` (pixels of `image`)."""

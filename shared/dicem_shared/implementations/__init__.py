@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..errors import FunctionError, OutOfDeviceMemory
 from ..functions import FunctionSpec
 from ..patches import Patch
 from ..types import ModelId
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,18 @@ def run_batch(implementation: Implementation, batch: Sequence[Work]) -> list[Any
     return outcomes
 
 
-def each(batch: Sequence[Work], answer: Callable[[Work], Any]) -> list[Any | Exception]:
+def each(batch: Sequence[T], answer: Callable[[T], R]) -> list[R | Exception]:
     """The outcomes of `answer` for the items, one after the other."""
-    outcomes: list[Any | Exception] = []
-    for work in batch:
+    outcomes: list[R | Exception] = []
+    for item in batch:
         try:
-            outcomes.append(answer(work))
+            outcomes.append(answer(item))
         except Exception as error:
             outcomes.append(error)
     return outcomes
 
 
-def together(batch: Sequence[Work], answer: Callable[[Sequence[Work]], Sequence[Any]]) -> list[Any | Exception]:
+def together(batch: Sequence[T], answer: Callable[[Sequence[T]], Sequence[R]]) -> list[R | Exception]:
     """The outcomes of `answer` for all items in one pass; where that fails, one by one: then only the bad ones do.
 
     Where the device's memory ran out, in halves.
@@ -90,4 +93,4 @@ def together(batch: Sequence[Work], answer: Callable[[Sequence[Work]], Sequence[
         half = len(batch) // 2
         return together(batch[:half], answer) + together(batch[half:], answer) if half else [error]
     except Exception as error:
-        return [error] if len(batch) == 1 else each(batch, lambda work: answer([work])[0])
+        return [error] if len(batch) == 1 else each(batch, lambda item: answer([item])[0])
