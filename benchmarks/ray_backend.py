@@ -149,15 +149,15 @@ def throughput(function: Implementation, work: Callable[[int], Work], seconds: f
     return per_s
 
 
-def batching(function: Implementation) -> Batcher:
+def batching(function: Implementation, max_batch: int = BATCH) -> Batcher:
     """The batcher that stands in front of it in a gateway."""
-    bounds = Bounds(function.spec.batch.max_size, function.spec.batch.max_wait_s, 1024)
+    bounds = Bounds(max_batch, function.spec.batch.max_wait_s, 1024)
     return Batcher(function, bounds, CLOCK, at_once=lambda: function.at_once)
 
 
 def ask(batcher: Batcher, work: Work, vehicle: str) -> Future[Done]:
     """One call."""
-    return batcher.submit(lambda: work, Flow(vehicle), deadline_s=CLOCK.monotonic() + 60.0)
+    return batcher.submit(lambda: work, Flow(vehicle), deadline_s=CLOCK.monotonic() + 600.0)
 
 
 def alone(function: Implementation) -> float:

@@ -490,7 +490,8 @@ def test_rays_nodes_are_set_up_as_gateways_are(gpu: Deployed, tmp_path: Path) ->
 
 def test_the_version_of_ray_is_the_one_we_test_with(gpu: Deployed) -> None:
     ray = pytest.importorskip("ray", reason="needs the extra [cluster]")
-    assert gpu.named["RayService", "dicem-ray"]["spec"]["rayClusterConfig"]["rayVersion"] == ray.__version__
+    said: str = gpu.named["RayService", "dicem-ray"]["spec"]["rayClusterConfig"]["rayVersion"]
+    assert said.split(".")[:2] == ray.__version__.split(".")[:2]
 
 
 def test_ray_can_build_each_application(gpu: Deployed, tmp_path: Path) -> None:

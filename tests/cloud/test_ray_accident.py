@@ -65,7 +65,7 @@ def run(service: Service, seed: int) -> tuple[str, dict[str, Any]]:
     data = images.encode(noise(120, 160, seed), format="png")
     frame = FrameInfo(camera="bow", sequence=seed, t_utc=0.0, blob=blob_id(data), width=160, height=120)
     replies: dict[str, Any] = {}
-    with Interpreter(catalog(), RunLimits(cpu_s=1, calls=200), max_runs=1) as interpreter:
+    with Interpreter(catalog(), RunLimits(cpu_s=20, calls=200), max_runs=1) as interpreter:
         going = interpreter.start(prepare(SOURCE, name="accident"), Context("boat", frame))
         while isinstance(going.step, Waiting):
             outcomes = []

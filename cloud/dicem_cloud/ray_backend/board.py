@@ -86,26 +86,41 @@ class Board:
 
 
 class SharedBoard:
-    """The board of a cluster that several gateways share."""
+    """The board of a cluster that several gateways share: an actor, which whoever misses it puts there."""
 
     def __init__(self, ray: Any, namespace: str) -> None:
-        self._ray = ray
-        kind = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board)
-        self._actor = kind.options(name="board", namespace=namespace, lifetime="detached", get_if_exists=True).remote()
+        self._ray, self._namespace = ray, namespace
+        self._actor: Any = None
 
     def post(self, member: str, demands: Mapping[str, Demand], lasts_s: float = EXPIRES_S) -> Posted:
         """See `Board.post`."""
-        posted: Posted = self._ray.get(self._actor.post.remote(member, dict(demands), lasts_s), timeout=REPLY_S)
+        posted: Posted = self._asked("post", member, dict(demands), lasts_s)
         return posted
 
     def leave(self, member: str) -> bool:
         """See `Board.leave`."""
-        return bool(self._ray.get(self._actor.leave.remote(member), timeout=REPLY_S))
+        return bool(self._asked("leave", member))
 
     def unused(self, names: Sequence[str]) -> list[str]:
         """See `Board.unused`."""
-        return list(self._ray.get(self._actor.unused.remote(list(names)), timeout=REPLY_S))
+        return list(self._asked("unused", list(names)))
 
     def end(self) -> None:
         """See `BoardLike.end`."""
-        self._ray.kill(self._actor)
+        if self._actor is not None:
+            self._ray.kill(self._actor)
+            self._actor = None
+
+    def _asked(self, method: str, *arguments: Any) -> Any:
+        for last in (False, True):
+            if self._actor is None:
+                kind = self._ray.remote(num_cpus=0)(Board)
+                options = {"name": "board", "namespace": self._namespace, "lifetime": "detached"}
+                self._actor = kind.options(get_if_exists=True, **options).remote()
+            try:
+                return self._ray.get(getattr(self._actor, method).remote(*arguments), timeout=REPLY_S)
+            except self._ray.exceptions.RayActorError:  # its node is gone, or the last gateway but us has just left
+                self._actor = None
+                if last:
+                    raise
+        raise AssertionError("the second time returns or raises")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import catalog
-from ..errors import DicemError, ModelError
+from ..errors import ModelError
 from ..horizon import HORIZON_MODEL, can_range, horizon_depth
 from ..images import Pixels
 from ..patches import Patch
@@ -25,7 +25,7 @@ CENTIMETRES = 2
 class MeasuresDepth(Protocol):
     """A network that measures distance from pixels alone."""
 
-    def depth_maps(self, images: Sequence[Pixels]) -> Sequence[Metres | DicemError]:
+    def depth_maps(self, images: Sequence[Pixels]) -> Sequence[Metres | Exception]:
         """Metres (H, W) of every pixel of each image (H, W, 3; uint8 RGB), or why there are none."""
 
 
