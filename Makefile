@@ -25,7 +25,7 @@ simulate: $(VENV)/.simulate  ## run the litter mission on the shipped recording;
 	@mkdir -p out
 	$(BIN)/dicem simulate $(RECORDING) --report out/report.html --json out/report.json
 
-test: $(VENV)/.test mosquitto  ## all tests, with their set-up
+test: $(VENV)/.test servers  ## all tests, with their set-up
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 
 check: $(VENV)/.test  ## lint, types, the wall between the parts
@@ -61,13 +61,17 @@ bench-cloud: $(VENV)/.test  ## full batches, what a call costs, and three times 
 bench-gpu: $(VENV)/.test  ## BLIP-2 of its true size, random weights, on this machine's GPU
 	$(BIN)/python benchmarks/blip2.py
 
-.PHONY: mosquitto
-mosquitto:  # a real broker for the tests that need one; without it they skip and say why
-	@if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then \
-		if ! command -v apt-get >/dev/null; then echo "install Mosquitto to run the tests over a real broker"; \
-		elif [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq mosquitto >/dev/null || echo "Mosquitto could not be installed"; \
-		elif sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq mosquitto >/dev/null || echo "Mosquitto could not be installed"; \
-		else echo "to run the tests over a real broker: sudo apt-get install mosquitto"; fi; fi
+# A real broker and a real database for the tests that need one; without them they skip and say why.
+SERVERS = $(shell command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || echo mosquitto; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql)
+
+.PHONY: servers
+servers:
+	@missing="$(SERVERS)"; if [ -n "$$missing" ]; then \
+		if ! command -v apt-get >/dev/null; then echo "for all tests install $$missing"; \
+		elif [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $$missing >/dev/null || echo "$$missing could not be installed"; \
+		elif sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $$missing >/dev/null || echo "$$missing could not be installed"; \
+		else echo "for all tests: sudo apt-get install $$missing"; fi; fi
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "dicem needs Python 3.11 or later with the venv module (Debian: apt-get install python3-venv)"; exit 1; }

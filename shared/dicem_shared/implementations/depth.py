@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -83,7 +83,8 @@ class Depth(Implementation):
         """What looks at the same frame shares its map."""
         views = each(list(enumerate(batch)), lambda one: _view(*one))
         seen = {view.key: view.pixels for view in views if isinstance(view, _View)}
-        found = together(list(seen.values()), network.depth_maps) if seen else []
+        measure: Callable[[Sequence[Pixels]], Sequence[Any]] = network.depth_maps
+        found = together(list(seen.values()), measure) if seen else []
         maps = dict(zip(seen, found, strict=True))
         return each(views, lambda view: view if isinstance(view, Exception) else _measured(maps[view.key], view.box))
 
