@@ -143,7 +143,7 @@ def error(response: Any, status: int) -> dict[str, str]:
     assert response.status_code == status, response.text
     body = response.json()
     assert body.keys() == {"error"}
-    assert body["error"].keys() == {"type", "message", "what", "expected", "got", "todo"}
+    assert body["error"].keys() == {"reason", "message", "what", "expected", "got", "todo"}
     assert body["error"]["what"] in body["error"]["message"]
     assert "Traceback" not in response.text
     return dict(body["error"])

@@ -116,7 +116,7 @@ def test_no_part_of_the_earth(client: Client, bbox: str) -> None:
 def test_a_filter_that_makes_no_sense_is_named(client: Client, name: str, value: str) -> None:
     for path in ("/v1/answers",) if name in ("limit", "order", "cursor") else ("/v1/answers", "/v1/answers/live"):
         said = error(client.get(f"{path}?{urlencode({name: value})}"), 422)
-        assert said["type"] == "InvalidQuery"
+        assert said["reason"] == "invalid-query"
         assert name in said["what"]
 
 
@@ -150,7 +150,7 @@ def test_pages_hold_each_answer_once(client: Client, store: Store, order: str) -
 
 @pytest.mark.parametrize("path", ["/v1/answers/x", "/v1/answers/%00", "/v1/programs/x", "/v1/programs/%01"])
 def test_what_is_not_here(client: Client, path: str) -> None:
-    assert error(client.get(path), 404)["type"] == "NotFound"
+    assert error(client.get(path), 404)["reason"] == "not-found"
 
 
 class TestVehicles:
@@ -227,7 +227,7 @@ def test_a_store_that_is_away(client: Client, store: Store, monkeypatch: pytest.
     monkeypatch.setattr(type(store.answers), "last_number", away)
     for path in ("/v1/answers", "/v1/answers/live"):
         response = client.get(path)
-        assert error(response, 503)["type"] == "StoreUnavailable"
+        assert error(response, 503)["reason"] == "store-away"
         assert response.headers["retry-after"] == "5"
     assert client.app.state.live.watchers == 0
 

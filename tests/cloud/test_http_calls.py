@@ -41,20 +41,20 @@ def asked(query: str = "What?", image: bytes | None = None) -> dict[str, Any]:
 
 def test_a_question_of_ten_thousand_characters(client: Client, asker: Asker) -> None:
     said = error(client.post(ASK, json=asked("x" * 2001)), 422)
-    assert (said["type"], "2000" in said["what"]) == ("InvalidCall", True)
+    assert (said["reason"], "2000" in said["what"]) == ("invalid-call", True)
     form = client.post(ASK, files={"image": ("a.png", png(8, 8))}, data={"query": "x" * 9000})
-    assert error(form, 422)["type"] == "InvalidCall"
+    assert error(form, 422)["reason"] == "invalid-call"
     assert asker.asked == []
 
 
 @pytest.mark.parametrize("query", [7, None, ["What?"], {"a": 1}, True])
 def test_wrong_types(client: Client, query: Any) -> None:
-    assert error(client.post(ASK, json=asked() | {"query": query}), 422)["type"] == "InvalidCall"
+    assert error(client.post(ASK, json=asked() | {"query": query}), 422)["reason"] == "invalid-call"
 
 
 def test_out_of_device_memory_is_507(client: Client) -> None:
     said = error(client.post(CALL, files={"image": ("a.png", png(14, 14))}), 507)
-    assert (said["type"], said["todo"]) == ("OutOfDeviceMemory", "Send a smaller one.")
+    assert (said["reason"], said["todo"]) == ("out-of-device-memory", "Send a smaller one.")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ class TestSize:
                 if not held:  # while this body is being read, another one comes
                     held.append(1)
                     other = await asyncio.to_thread(client.post, CALL, content=b"x" * 5000, headers=JSON)
-                    assert error(other, 503)["type"] == "Overloaded"
+                    assert error(other, 503)["reason"] == "overloaded"
                     assert other.headers["retry-after"] == "1"
                 return {"type": "http.request", "body": b"{}" + b" " * 4000, "more_body": False}
 
@@ -160,7 +160,7 @@ def test_a_body_that_trickles_is_given_up(clock: Any) -> None:
 
         sent = scripted(client, receive, [])
     assert sent[0]["status"] == 408
-    assert json.loads(sent[1]["body"])["error"]["type"] == "BodyTimeout"
+    assert json.loads(sent[1]["body"])["error"]["reason"] == "body-timeout"
 
 
 def test_a_sender_who_hangs_up_halfway(client: Client) -> None:
@@ -216,7 +216,7 @@ def test_a_caller_who_hangs_up_takes_his_call_with_him(clock: Any) -> None:
 def test_a_call_that_never_ends_is_given_up(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dicem_cloud.http.functions.GRACE_S", 0.0)
     client, service = held(clock)
-    assert error(client.post(f"{ASK}?deadline_s=0.01", json=asked()), 504)["type"] == "CallTimeout"
+    assert error(client.post(f"{ASK}?deadline_s=0.01", json=asked()), 504)["reason"] == "too-late"
     assert service.futures[0].cancelled()
 
 
@@ -263,7 +263,7 @@ def test_each_error_has_its_status(clock: Any, raised: DicemError, status: int) 
     service.submit = failing  # type: ignore[method-assign]
     response = client.post(ASK, json=asked())
     assert response.status_code == status
-    assert response.json()["error"]["type"] == type(raised).__name__
+    assert response.json()["error"]["reason"] == raised.reason
     assert len(response.content) < 10_000
     assert response.headers.get("retry-after") == ("3" if isinstance(raised, errors.Overloaded) else None)
 

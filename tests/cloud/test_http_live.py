@@ -161,7 +161,7 @@ def test_there_is_room_for_so_many(clock: Any) -> None:
     with cloud(clock, max_live=1) as up:
         with up.watching():
             refused = httpx.get(f"{up.url}{PATH}")
-            assert error(refused, 503)["type"] == "Overloaded"
+            assert error(refused, 503)["reason"] == "overloaded"
             assert refused.headers["retry-after"] == "10"
         assert up.gone.acquire(timeout=30)
         with up.watching():

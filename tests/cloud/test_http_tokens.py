@@ -73,10 +73,10 @@ def test_each_route_has_its_roles(client: Client, method: str, path: str, roles:
         if allowed:
             assert response.status_code not in (401, 403), (name, response.text)
         else:
-            assert error(response, 403)["type"] == "Forbidden"
+            assert error(response, 403)["reason"] == "forbidden"
             assert TOKENS[name] not in response.text
     said = error(client.request(method, path), 401)
-    assert said["type"] == "Unauthorised"
+    assert said["reason"] == "unauthorised"
 
 
 def test_every_route_is_behind_a_door(client: Client) -> None:
@@ -238,7 +238,7 @@ class TestRates:
         with serving(clock, http={"rate": {"per_s": 0.1, "burst": 2}}) as client:
             assert [client.get("/v1/functions").status_code for _ in range(3)] == [200, 200, 429]
             refused = client.get("/v1/functions")
-            assert error(refused, 429)["type"] == "RateLimited"
+            assert error(refused, 429)["reason"] == "rate-limited"
             assert refused.headers["retry-after"] == "10"
             assert client.get("/healthz").status_code == 200
             clock.ticks += 10

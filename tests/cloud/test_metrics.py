@@ -141,7 +141,7 @@ class TestOverHttp:
             ("GET", "/metrics", "200"): 1,
         }
         assert samples(meter, "dicem_http_refusals_total") == {
-            ("", "ImageError"): 1, ("", "UnknownFunction"): 1, ("", "DicemError"): 3,
+            ("", "bad-image"): 1, ("", "unknown-function"): 1, ("", "failed"): 3,
         }  # fmt: skip
         assert 'dicem_calls_total{function="yolov8",outcome="answered"} 1.0' in text.text
 

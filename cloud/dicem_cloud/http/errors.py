@@ -1,6 +1,6 @@
 """What the API refuses, with the status of each error, in one JSON shape:
 
-    {"error": {"type": "UnknownFunction", "message": ..., "what": ..., "expected": ..., "got": ..., "todo": ...}}
+    {"error": {"reason": "unknown-function", "message": ..., "what": ..., "expected": ..., "got": ..., "todo": ...}}
 
 `message` is the whole sentence; the parts stand beside it for machines.  Never a traceback.
 """
@@ -43,13 +43,19 @@ MAX_TEXT: Final = 2000
 class Unauthorised(DicemError):
     """The token is missing or wrong."""
 
+    reason = "unauthorised"
+
 
 class Forbidden(DicemError):
     """The token is known, and has not the role that this needs."""
 
+    reason = "forbidden"
+
 
 class RateLimited(DicemError):
     """Too many requests of one caller; try again after `retry_after_s` seconds."""
+
+    reason = "rate-limited"
 
     def __init__(self, what: str, *, retry_after_s: float, expected: str = "") -> None:
         self.retry_after_s = retry_after_s
@@ -59,21 +65,31 @@ class RateLimited(DicemError):
 class InvalidQuery(DicemError):
     """A parameter of the address is wrong: a filter, a limit, a cursor."""
 
+    reason = "invalid-query"
+
 
 class NotFound(DicemError):
     """Nothing of that id is stored."""
+
+    reason = "not-found"
 
 
 class BodyTimeout(DicemError):
     """The body did not come in time."""
 
+    reason = "body-timeout"
+
 
 class CallerGone(DicemError):
     """Who asked has hung up; nobody reads this."""
 
+    reason = "caller-gone"
+
 
 class NotReady(DicemError):
     """The cloud is up and cannot serve yet, or not any more."""
+
+    reason = "not-ready"
 
 
 STATUS: Final[tuple[tuple[type[DicemError], int], ...]] = (
@@ -103,8 +119,8 @@ STATUS: Final[tuple[tuple[type[DicemError], int], ...]] = (
 class ErrorDetail(BaseModel):
     """Why there is no answer."""
 
-    type: str
-    """name of the error's class"""
+    reason: str
+    """a stable word for it, the same as in a reply over MQTT"""
     message: str
     """the whole sentence"""
     what: str
@@ -121,7 +137,7 @@ class ErrorBody(BaseModel):
             "examples": [
                 {
                     "error": {
-                        "type": "UnknownFunction",
+                        "reason": "unknown-function",
                         "message": "this cloud serves no function 'blib2' (expected blip2, depth). Did you mean blip2?",
                         "what": "this cloud serves no function 'blib2'",
                         "expected": "blip2, depth",
@@ -186,9 +202,9 @@ def _response(
     error: DicemError, status: int, headers: Mapping[str, str], request: Request | None
 ) -> JSONResponse:  # fmt: skip
     if request is not None:
-        request.scope["dicem.refused"] = type(error).__name__
+        request.scope["dicem.refused"] = error.reason
     detail = ErrorDetail(
-        type=type(error).__name__,
+        reason=error.reason,
         message=_text(str(error)),
         what=_text(error.what),
         expected=_text(error.expected),

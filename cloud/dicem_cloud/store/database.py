@@ -47,6 +47,8 @@ _POSTGRES: Final[dict[str, Any]] = {
 class StoreUnavailable(DicemError):
     """The database is away, full, locked, or may not be written; later it may be there again."""
 
+    reason = "store-away"
+
 
 class Database:
     """See the module's text; safe to be used by any thread, but not within the work that was handed to it."""
