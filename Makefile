@@ -16,7 +16,7 @@ COUNT ?= 50000
 # Processes that `make test`, `make verify` and `make bench-compiler` use.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask bench-cloud bench-gpu clean
+.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask bench-cloud bench-ray bench-gpu clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,10 @@ bench-ask: $(VENV)/.test  ## from a sentence to the first answer, with a model t
 
 bench-cloud: $(VENV)/.test  ## full batches, what a call costs, and three times too much: the cloud in process
 	$(BIN)/python benchmarks/cloud.py
+
+bench-ray: $(VENV)/.test  ## batches through Ray, a replica and a node killed under load, DiCE's scaling on 2, 4 and 8 nodes
+	$(BIN)/python benchmarks/ray_backend.py --kill
+	$(BIN)/python benchmarks/ray_scale.py
 
 bench-gpu: $(VENV)/.test  ## BLIP-2 of its true size, random weights, on this machine's GPU
 	$(BIN)/python benchmarks/blip2.py

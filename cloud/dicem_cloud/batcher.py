@@ -7,7 +7,7 @@ Whoever asks gets a future of his own: a result, or why there is none.  A bad it
 its place back, one past its deadline is not computed, and what is too much is refused at once (`waiting.py` decides).
 
 What waits is kept as it came; it is decoded by the lane (a thread) that takes it.  Beside the lanes that compute there
-is one that is `ahead`: it takes the next batch once that is full, and decodes it while the device is busy.
+are as many that are ahead: each takes the next batch once that is full, and decodes it while the device is busy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dicem_shared.errors import CallTimeout, Overloaded
 from dicem_shared.implementations import Implementation, Work, run_batch
 
 from .device import held_seconds
-from .waiting import Bounds, Flow, Ticket, Waiting
+from .waiting import Bounds, Flow, State, Ticket, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,8 @@ class _Call:
 class Batcher:
     """See the module's text; safe to be used by any thread.  A context manager.
 
-    `at_once`: how many batches the implementation is given at the same time; asked again each time.
+    `at_once`: how many batches the implementation is given at the same time; asked again each time.  `ahead`: how many
+    more are taken and read meanwhile; left out: as many.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Batcher:
         clock: Clock,
         *,
         at_once: Callable[[], int] = lambda: 1,
-        ahead: int = 1,
+        ahead: int | None = None,
     ) -> None:
         self.implementation = implementation
         self._clock, self._at_once, self._ahead = clock, at_once, ahead
@@ -139,6 +140,15 @@ class Batcher:
                 expected_wait_s=self._waiting.expected_wait_s(5),
             )
 
+    def check(self, flow: Flow, *, priority: int = 5, deadline_s: float) -> None:
+        """Pass where `submit` would take such a call now: to be asked before anything is done for it.
+
+        :raises Overloaded: see `submit`
+        """
+        with self._lock:
+            self._waiting.at_once = self._places()
+            self._waiting.check(flow, priority=priority, deadline_s=deadline_s, now_s=self._clock.monotonic())
+
     def submit(self, prepare: Prepare, flow: Flow, *, priority: int = 5, deadline_s: float) -> Future[Done]:
         """Queue a call; `deadline_s` is on the clock's monotonic time.
 
@@ -157,7 +167,11 @@ class Batcher:
             )
             self._wake()
         call.future.add_done_callback(lambda future: self._given_up(ticket) if future.cancelled() else None)
-        self._refuse(displaced, f"{self._waiting.name} is busy: calls that matter more came in")
+        for one in displaced:
+            if one.state is State.EXPIRED:
+                _fail(one.item.future, self._too_late())
+            else:
+                self._refuse([one], f"{self._waiting.name} is busy: calls that matter more came in")
         return call.future
 
     def call(self, prepare: Prepare, flow: Flow, *, priority: int = 5, deadline_s: float) -> Done:
@@ -173,9 +187,12 @@ class Batcher:
                 self._computing += 1
         if not free:
             return self.submit(prepare, flow, priority=priority, deadline_s=deadline_s).result()
-        work = _read(prepare)
-        computed = self._compute([work] if isinstance(work, Work) else [])
-        self._end(computed.wall_s)
+        computed = _Computed([], 0.0, None)
+        try:
+            work = _read(prepare)
+            computed = self._compute([work] if isinstance(work, Work) else [])
+        finally:  # the caller's own thread: it may be interrupted
+            self._end(computed.wall_s)
         if isinstance(work, Work):
             return Done(computed.outcomes[0], work, 0.0, computed.billed_s, 1)
         return Done(work, None, 0.0, 0.0, 1)
@@ -196,11 +213,15 @@ class Batcher:
         """Batches that may be computed at the same time."""
         return max(1, self._at_once())
 
+    def _more(self) -> int:
+        """Batches that may be read ahead of them."""
+        return self._places() if self._ahead is None else self._ahead
+
     def _wake(self) -> None:
         """Have a lane look at what came; there are no more of them than are needed."""
         if self._idle:
             self._arrived.notify()
-        elif len(self._lanes) < self._places() + self._ahead:
+        elif len(self._lanes) < self._places() + self._more():
             name = f"{self._waiting.name}-{len(self._lanes)}"
             self._lanes.append(threading.Thread(target=self._serve, name=name, daemon=True))
             self._lanes[-1].start()
@@ -235,7 +256,7 @@ class Batcher:
         free = self._places() - self._waiting.running
         if free > 0:
             return self._waiting.due_s(now_s)
-        return now_s if free + self._ahead > 0 and self._waiting.is_full else float("inf")
+        return now_s if free + self._more() > 0 and self._waiting.is_full else float("inf")
 
     def _run(self, batch: list[Ticket[_Call]]) -> None:
         """From tickets to results."""
@@ -264,7 +285,7 @@ class Batcher:
         """Wait for a place to compute.  In the order of their coming: else the lane that has just computed would always
         be faster than the one that is ahead."""
         me = object()
-        more = self._ahead if self.implementation.reentrant else 0
+        more = self._more() if self.implementation.reentrant else 0
         with self._lock:
             self._line.append(me)
             self._freed.wait_for(lambda: self._line[0] is me and self._computing < self._places() + more)

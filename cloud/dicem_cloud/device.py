@@ -140,7 +140,7 @@ class Device:
             event, alone = self._begin(started)
             yield
             if alone and event == self._events:  # else the peak is not this batch's own
-                placed.item_bytes = max(placed.item_bytes, self.scratch.peak_bytes() // max(items, 1))
+                self._remember(placed, self.scratch.peak_bytes() // max(items, 1))
         except Exception as error:
             if (ours := self.scratch.failure(error)) is None:
                 raise
@@ -271,6 +271,13 @@ class Device:
                 self._busy_since = now
                 self.scratch.begin()
             return self._events, alone
+
+    def _remember(self, placed: Placed, item_bytes: int) -> None:
+        """What one item took.  It went well, so one item always may: more than there is by our own bound is not asked
+        for, or one large image would have all that come after it refused."""
+        if self.capacity_bytes is not None:
+            item_bytes = min(item_bytes, self.capacity_bytes - placed.weights.size_bytes)
+        placed.item_bytes = max(placed.item_bytes, item_bytes)
 
     def _remember_too_much(self, placed: Placed, items: int) -> None:
         """So many at once are refused from now on before they are tried, and come in halves; a single one never is."""

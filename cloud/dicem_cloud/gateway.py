@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 1000
 """Characters of a failure's message."""
+MAX_PARAMS = 64
+"""Of one call: no function has as many."""
 Arrival = tuple[Request, str]
 """A request, and the vehicle as which its sender was authenticated."""
 
@@ -50,6 +52,8 @@ class Admitted:
     request: Request
     vehicle: str
     implementation: Implementation
+    params: dict[str, Any]
+    """held against its schema"""
     fleet: str = ""
 
     @property
@@ -113,21 +117,30 @@ class Gateway:
     # A call, step by step
 
     def admit(self, request: Request, vehicle: str, fleet: str = "") -> Admitted:
-        """The call of an authenticated vehicle.
+        """The call of an authenticated vehicle.  What does not fit is refused here: it could be anything, of any size,
+        and would wait with the others.
 
         :raises MessageError: it is not the sender's own
         :raises UnknownFunction: nothing of that name is served
+        :raises InvalidCall: parameters that do not fit
         """
         if request.vehicle != vehicle:
             raise MessageError(
                 "the request is not its sender's own", expected=f"vehicle {vehicle}", got=f"vehicle {request.vehicle}"
             )
-        return Admitted(request, vehicle, self.function(request.function), fleet)
+        implementation = self.function(request.function)
+        spec = implementation.spec
+        if len(request.params) > MAX_PARAMS:  # else each of them would be told
+            raise InvalidCall(
+                f"{spec.name}: too many parameters", expected=f"{spec.name}({', '.join(spec.parameters.model_fields)})",
+                got=str(len(request.params)),
+            )  # fmt: skip
+        return Admitted(request, vehicle, implementation, spec.check_params(request.params), fleet)
 
     def prepare(self, call: Admitted) -> Work:
-        """The arguments, checked, with patches in the place of handles.
+        """The arguments, with patches in the place of handles.
 
-        :raises DicemError: too late, a blob that is not what it says or not here, or parameters that do not fit
+        :raises DicemError: too late, or a blob that is not what it says or not here
         """
         request, scope, spec = call.request, call.scope, call.implementation.spec
         if request.deadline_utc <= self._clock.utc():
@@ -143,11 +156,11 @@ class Gateway:
             except BlobMissing:
                 return None
 
-        params = spec.check_params(request.params)
+        params = dict(call.params)
         for name in spec.image_parameters:
             if params.get(name) is not None:
                 params[name] = read(Handle.model_validate(params[name]))
-        return Work(params, whole_frame)
+        return Work(params, whole_frame, request.deadline_utc)
 
     def finish(
         self, call: Admitted, work: Work | None, outcome: Any, *, compute_s: float, queue_s: float = 0.0

@@ -24,6 +24,10 @@ class ResultStore(Protocol):
     Safe to be used by any thread; several gateways may share what lies behind it.
     """
 
+    def known(self, vehicle: str, call_id: str) -> Reply | None:
+        """The reply, where it is at hand: no database is asked."""
+        return None
+
     def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
         """The reply that is known, or who computes it.  OURS is a lease: it ends with `put`, `release`, or in time."""
 
@@ -45,14 +49,17 @@ class MemoryResults(ResultStore):
     def __len__(self) -> int:
         return len(self._replies)
 
-    def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
-        """See `ResultStore.claim`."""
+    def known(self, vehicle: str, call_id: str) -> Reply | None:
+        """See `ResultStore.known`."""
         with self._lock:
             reply = self._replies.get((vehicle, call_id))
-            if reply is None:
-                return Claim.OURS
-            self._replies.move_to_end((vehicle, call_id))
+            if reply is not None:
+                self._replies.move_to_end((vehicle, call_id))
             return reply
+
+    def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
+        """See `ResultStore.claim`."""
+        return self.known(vehicle, call_id) or Claim.OURS
 
     def put(self, vehicle: str, reply: Reply) -> Reply:
         """See `ResultStore.put`."""

@@ -57,14 +57,14 @@ def serve(config: CloudConfig) -> None:
         from .http.server import Server
     except ImportError as error:
         raise MissingExtra(f"the HTTP API ({error.name})", "cloud") from None
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)  # before models are loaded: a container's first process has no other
     config.http.token_keys()  # what the config promises is looked for before models are loaded
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(config.http))
         if notice := demo_notice(config.functions.models.values()):
             typer.echo(notice, err=True)
         cloud = stack.enter_context(assembled(config, SystemClock()))
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, _terminate)
         stack.enter_context(cloud.running())
         listener.listen()  # whoever reads the next line may connect at once
         typer.echo(_where(config, cloud.service), err=True)

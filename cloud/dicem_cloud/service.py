@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 
 from dicem_shared.clock import Clock
@@ -69,17 +70,24 @@ class _UnderWay:
     computing: Future[Done] | None = None
     elsewhere: bool = False
     """another gateway computes it"""
+    claimed: bool = False
+    """by us, in the store"""
+    ended: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
         return self.admitted.scope, self.admitted.request.call_id
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """What it keeps while it waits, about."""
-        return sum(len(blob.data) for blob in self.admitted.request.blobs if blob.data is not None) + OVERHEAD_BYTES
+        request = self.admitted.request
+        texts = (request.program, request.reply_topic, request.traceparent, request.frame.clock_source)
+        plain = [value for value in self.admitted.params.values() if isinstance(value, str)]
+        blobs = sum(OVERHEAD_BYTES + len(blob.data or b"") for blob in request.blobs)
+        return OVERHEAD_BYTES + blobs + sum(map(len, (*texts, *plain)))
 
-    def ended(
+    def finished(
         self, now_s: float, *, reply: Reply | None = None, error: DicemError | None = None, done: Done | None = None
     ) -> Finished:
         """For the observers."""
@@ -122,8 +130,9 @@ class Service:
         with self._lock:
             self._stopping = True
             self._watching.notify()
-            left = self._watched()
         self._watcher.join()
+        with self._lock:
+            left = self._watched()
         for call in left:
             self._fail(call, _stopped())
         self._stack.close()
@@ -148,6 +157,21 @@ class Service:
     def loads(self) -> dict[str, Load]:
         """What each function has to do now."""
         return {name: batcher.load() for name, batcher in self._batchers.items()}
+
+    def check(self, request: Request, *, vehicle: str, fleet: str = "") -> None:
+        """Pass where `submit` would take such a request now; no database is asked for it.
+
+        :raises DicemError: it would not, and the observers were told
+        """
+        try:
+            call = _UnderWay(self._gateway.admit(request, vehicle, fleet), self.clock.monotonic())
+            with self._lock:
+                is_twin = call.key in self._under_way
+            if not is_twin and self._gateway.results.known(*call.key) is None:
+                self._find_place(call)
+        except DicemError as error:
+            self._observe(Finished(request, vehicle, None, error))
+            raise
 
     def submit(self, request: Request, *, vehicle: str, fleet: str = "") -> Future[Reply]:
         """Answer a request of an authenticated vehicle of a fleet.
@@ -180,10 +204,12 @@ class Service:
             return
         waiter.add_done_callback(lambda one: self._given_up(joined or call) if one.cancelled() else None)
         if joined is None:
-            self._start(call, run)
+            self._start(call, run, check=True)
 
-    def _start(self, call: _UnderWay, run: Callable[[_UnderWay], None]) -> None:
+    def _start(self, call: _UnderWay, run: Callable[[_UnderWay], None], *, check: bool = False) -> None:
         try:
+            if check and not self._is_admitted(call):
+                return
             if self._is_ours(call):
                 run(call)
         except Exception as error:
@@ -218,11 +244,36 @@ class Service:
         if call.computing is not None and call.computing.cancel():
             self._release(call)
 
+    def _is_admitted(self, call: _UnderWay) -> bool:
+        """Whether there is a place for it; no, if it is answered.  Asked before anything is looked up or written: what
+        is refused must cost less than what is done.
+
+        :raises CallTimeout: it is too late for it
+        :raises Overloaded: its function has no place for it
+        """
+        known = self._gateway.results.known(*call.key)
+        if known is not None:
+            self._answer(call, repeated(known, attempt=call.admitted.request.attempt))
+            return False
+        self._find_place(call)
+        return True
+
+    def _find_place(self, call: _UnderWay) -> None:
+        """:raises CallTimeout, Overloaded: see `_is_admitted`"""
+        request = call.admitted.request
+        if request.deadline_utc <= self.clock.utc():
+            raise CallTimeout("the deadline passed before the call came", todo="Do the clocks agree?")
+        deadline_s = self._deadline_s(request)
+        self._batchers[request.function].check(_flow(call.admitted), priority=request.priority, deadline_s=deadline_s)
+
     def _is_ours(self, call: _UnderWay) -> bool:
         """Whether it is for us to compute; if not, it is answered, or watched until another gateway has answered it."""
         known = self._gateway.results.claim(*call.key)
         with self._lock:
+            call.claimed = known is Claim.OURS
             call.elsewhere = known is Claim.ELSEWHERE
+            if call.elsewhere and self._stopping:  # nobody watches any more
+                raise _stopped()
             if call.elsewhere:
                 self._watching.notify()
         if isinstance(known, Reply):
@@ -279,21 +330,29 @@ class Service:
 
     def _answer(self, call: _UnderWay, reply: Reply, done: Done | None = None) -> None:
         waiters = self._take_out(call)
-        self._observe(call.ended(self.clock.monotonic(), reply=reply, done=done))
+        if waiters is None:
+            return
+        self._observe(call.finished(self.clock.monotonic(), reply=reply, done=done))
         for number, (waiter, attempt) in enumerate(waiters):
             _end(waiter, repeated(reply, attempt=attempt) if number else reply)
 
     def _fail(self, call: _UnderWay, error: Exception) -> None:
         ours = explained(call.admitted.request.function, error)
         waiters = self._take_out(call)
-        self._release(call)
-        self._observe(call.ended(self.clock.monotonic(), error=ours))
+        if waiters is None:
+            return
+        if call.claimed:
+            self._release(call)
+        self._observe(call.finished(self.clock.monotonic(), error=ours))
         for waiter, _ in waiters:
             _end(waiter, ours)
 
-    def _take_out(self, call: _UnderWay) -> list[tuple[Future[Reply], int]]:
-        """End the call: nobody can join it any more.  Gives those who waited."""
+    def _take_out(self, call: _UnderWay) -> list[tuple[Future[Reply], int]] | None:
+        """End the call: nobody can join it any more.  Gives those who waited; None: it has ended before."""
         with self._lock:
+            if call.ended:
+                return None
+            call.ended = True
             self._forget(call)
             waiters, call.waiters = call.waiters, []
         return waiters

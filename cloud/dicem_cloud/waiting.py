@@ -26,6 +26,8 @@ T = TypeVar("T")
 PRIORITIES: Final = range(10)
 SMOOTHING: Final = 0.2
 """How much the last batch counts in what the next is expected to take."""
+MOST: Final = 2.0
+"""Times what the last batch took: more is not expected of the next."""
 MIN_RETRY_S: Final = 0.05
 
 
@@ -113,27 +115,42 @@ class Waiting(Generic[T]):
 
         :raises Overloaded: there is no room, or its turn would come after its deadline; says when to try again
         """
+        worst = self.check(flow, priority=priority, deadline_s=deadline_s, now_s=now_s)
         self.counts.offered += 1
-        wait_s = self.expected_wait_s(priority)
-        if now_s + wait_s > deadline_s:
-            self.counts.refused += 1
-            what = f"{self.name} is busy: its turn would come after the call's deadline"
-            raise Overloaded(what, expected=f"{wait_s:.1f} s", retry_after_s=max(wait_s, MIN_RETRY_S))
-        displaced = []
-        if len(self) >= self.bounds.max_waiting:
-            worst = self._worst(flow, priority)
-            if worst is None:
-                self.counts.refused += 1
-                what = f"{self.name} is busy: too many calls wait for it"
-                expected = f"at most {self.bounds.max_waiting}"
-                raise Overloaded(what, expected=expected, retry_after_s=max(wait_s, MIN_RETRY_S))
-            self._end(worst, State.DISPLACED)
-            displaced.append(worst)
+        if worst is not None:
+            self._end(worst, State.EXPIRED if worst.deadline_s <= now_s else State.DISPLACED)
+        displaced = [] if worst is None else [worst]
         ticket = Ticket(item, flow, priority, deadline_s, now_s, next(self._numbers))
         self._classes[priority].add(ticket, self._tag(flow))
         heapq.heappush(self._arrivals, (now_s, ticket.number, ticket))
         heapq.heappush(self._deadlines, (deadline_s, ticket.number, ticket))
         return ticket, displaced
+
+    def check(self, flow: Flow, *, priority: int, deadline_s: float, now_s: float) -> Ticket[T] | None:
+        """Whether `offer` would take such a call now: gives the ticket that would have to make room for it, if any.
+
+        Where nothing runs and nothing waits, a call is let in however long batches have taken so far: what is expected
+        may come from weights that were read meanwhile, and only another batch can show that.
+
+        :raises Overloaded: it would not; says when to try again
+        """
+        wait_s = self.expected_wait_s(priority)
+        is_idle = not self.running and not len(self)
+        if now_s + wait_s > deadline_s and not (is_idle and now_s < deadline_s):
+            what = f"{self.name} is busy: its turn would come after the call's deadline"
+            raise self._refused(what, f"{wait_s:.1f} s", wait_s)
+        if len(self) < self.bounds.max_waiting:
+            return None
+        worst = self._worst(flow, priority, now_s)
+        if worst is None:
+            what = f"{self.name} is busy: too many calls wait for it"
+            raise self._refused(what, f"at most {self.bounds.max_waiting}", wait_s)
+        return worst
+
+    def _refused(self, what: str, expected: str, wait_s: float) -> Overloaded:
+        self.counts.offered += 1
+        self.counts.refused += 1
+        return Overloaded(what, expected=expected, retry_after_s=max(wait_s, MIN_RETRY_S))
 
     def expected_wait_s(self, priority: int) -> float:
         """Seconds until a call of this priority that came now would have its result, as far as can be told."""
@@ -190,10 +207,15 @@ class Waiting(Generic[T]):
         return batch, late
 
     def ended(self, seconds: float | None) -> None:
-        """A batch has run for so long; None: there was nothing in it to run."""
+        """A batch has run for so long; None: there was nothing in it to run.
+
+        One that took long only because a network came in is forgotten with the next: expecting too much would refuse
+        calls for nothing, and what is refused shows nothing.
+        """
         self.running -= 1
         if seconds is not None:
-            self.batch_s = seconds if not self.batch_s else self.batch_s + SMOOTHING * (seconds - self.batch_s)
+            smooth = seconds if not self.batch_s else self.batch_s + SMOOTHING * (seconds - self.batch_s)
+            self.batch_s = min(smooth, MOST * seconds)
 
     def drain(self) -> list[Ticket[T]]:
         """Cancel all that waits, for the end."""
@@ -224,8 +246,12 @@ class Waiting(Generic[T]):
                 return ticket
         return None
 
-    def _worst(self, flow: Flow, priority: int) -> Ticket[T] | None:
-        """Which ticket is to make room for a newcomer; None: none is worse off for it than the newcomer would be."""
+    def _worst(self, flow: Flow, priority: int, now_s: float) -> Ticket[T] | None:
+        """Which ticket is to make room for a newcomer: one that is too late anyway, or one that matters less.  None:
+        none is worse off for it than the newcomer would be."""
+        urgent = _first(self._deadlines)
+        if urgent is not None and urgent.deadline_s <= now_s:
+            return urgent
         for least in reversed(PRIORITIES):
             held = self._classes[least]
             if not len(held):

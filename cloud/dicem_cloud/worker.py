@@ -7,7 +7,9 @@ announced in a retained message, for those who write programs.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import os
 import queue
 import socket
@@ -15,12 +17,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 from dicem_shared import messages
 from dicem_shared.announcement import announcement_topic
 from dicem_shared.broker_config import BrokerConfig
-from dicem_shared.errors import DicemError, MessageError
+from dicem_shared.errors import DicemError, MessageError, Overloaded
 from dicem_shared.mqtt import Connection, Incoming, Note
 from dicem_shared.topics import ROOT, may_reply, parse, requests
 from dicem_shared.types import Answer, Failure, Reply, Request
@@ -35,11 +38,30 @@ POLL_S = 0.2
 OUR_OWN = "_http"
 """how the names begin under which the callers of the HTTP API are known"""
 MAX_WAITING = 1000
-"""Messages that wait for the gateway; beyond it they are refused, and the vehicle's retry decides."""
+"""Messages that wait for the gateway; beyond it they are refused as they come."""
+MAX_ORDERS = 256
+"""Calls that were read and are to be handed over; those that matter more than usual may be twice as many."""
+USUAL = 5
+"""the priority of a call that names none"""
+FULL_RETRY_S = 2.0
+COMPLAIN_S = 10.0
+"""between two lines in the log that say so"""
+
+
+@dataclass(order=True)
+class _Order:
+    """A call that was read and is to be handed over: what matters more goes first."""
+
+    priority: int
+    number: int
+    hand_over: Callable[[], None] = field(compare=False)
 
 
 class Worker:
-    """One connection, and one thread that reads what came.
+    """One connection, one thread that reads what came, and one that hands the calls over to the service.
+
+    The latter may have to ask a database that all gateways share, and takes its time for it; so it takes calls by their
+    priority, and what is too much is refused by the one that reads.
 
     `on_answer` gets the answers that vehicles publish; without it they are left to others (`ingest.py` stores them).
     """
@@ -55,8 +77,14 @@ class Worker:
     ) -> None:
         self._service, self._fleets, self._limit, self._on_answer = service, fleets, message_bytes, on_answer
         self._inbox: queue.Queue[Incoming] = queue.Queue(MAX_WAITING)
+        self._complain_at_s = -math.inf
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
+        self._orders: queue.PriorityQueue[_Order] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("gateway", self._serve), ("orders", self._hand_over))
+        ]
         name = f"cloud-{socket.gethostname().split('.')[0]}-{os.getpid()}"
         announced, gone = self._announcement(name)
         # A fleet by itself: in a subscription to all of them we would take calls from workers that serve the others.
@@ -94,13 +122,15 @@ class Worker:
         """
         try:
             with self._service:
-                self._thread.start()
+                for thread in self._threads:
+                    thread.start()
                 try:
                     self._connection.open()
                     yield
                 finally:
                     self._stopping.set()
-                    self._thread.join()
+                    for thread in self._threads:
+                        thread.join()
         finally:
             self._connection.close()
 
@@ -113,7 +143,18 @@ class Worker:
         try:
             self._inbox.put_nowait(incoming)
         except queue.Full:
-            log.warning("too many calls are waiting; one from %s was left to its sender's retry", incoming.topic)
+            self._turn_away(incoming)
+
+    def _turn_away(self, incoming: Incoming) -> None:
+        """Refuse it here, on the connection's own thread: the broker sends the next one when this is done."""
+        now_s = self._service.clock.monotonic()
+        if now_s >= self._complain_at_s:
+            log.warning("calls come in faster than they can be read; some are refused")
+            self._complain_at_s = now_s + COMPLAIN_S
+        try:
+            self._handle(incoming, is_full=True)
+        except DicemError as cause:
+            log.debug("a message was dropped: %s", cause)
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -126,7 +167,16 @@ class Worker:
             except Exception:
                 log.exception("a message could not be handled")
 
-    def _handle(self, incoming: Incoming) -> None:
+    def _hand_over(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._orders.get(timeout=POLL_S).hand_over()
+            except queue.Empty:
+                continue
+            except Exception:
+                log.exception("a call could not be handed over")
+
+    def _handle(self, incoming: Incoming, *, is_full: bool = False) -> None:
         where = parse(incoming.topic)
         if self._fleets is not None and where.fleet not in self._fleets:
             return
@@ -147,8 +197,20 @@ class Worker:
             failure = Failure(kind="ValueError", message=str(cause)[:MAX_MESSAGE], reason=cause.reason)
             send(Reply(call_id=incoming.correlation.hex(), failure=failure))
             return
-        future = self._service.submit(request, vehicle=where.vehicle, fleet=where.fleet)
-        future.add_done_callback(lambda done: send(_reply(request, done)))
+        room = MAX_ORDERS if request.priority >= USUAL else 2 * MAX_ORDERS
+        try:
+            if is_full or self._orders.qsize() >= room:
+                raise Overloaded("the cloud is busy: too many calls come in", retry_after_s=FULL_RETRY_S)
+            self._service.check(request, vehicle=where.vehicle, fleet=where.fleet)
+        except DicemError as cause:
+            send(failed(request, cause))
+            return
+
+        def hand_over() -> None:
+            future = self._service.submit(request, vehicle=where.vehicle, fleet=where.fleet)
+            future.add_done_callback(lambda done: send(_reply(request, done)))
+
+        self._orders.put(_Order(request.priority, next(self._numbers), hand_over))
 
     def _read(self, incoming: Incoming, function: str) -> Request:
         request = messages.decode(Request, incoming.payload, limit=self._limit)

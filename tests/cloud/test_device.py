@@ -371,6 +371,14 @@ class TestWhatIsLearned:
                 pass
             assert one.item_bytes == known
 
+    def test_one_that_took_more_than_our_own_bound_does_not_lock_the_others_out(self) -> None:
+        shop = Shop(10)
+        one = shop.place("a", 2)
+        shop.meter.peak = 9 * GB
+        shop.use(one)
+        assert one.item_bytes == 8 * GB
+        shop.use(one)
+
     def test_a_peak_that_several_share_teaches_nothing(self) -> None:
         shop = Shop(None)
         a, b = shop.place("a", 1), shop.place("b", 1)

@@ -26,7 +26,7 @@ from dicem_cloud.waiting import Bounds, Flow
 from dicem_shared import catalog
 from dicem_shared.camera import Attitude, Calibration
 from dicem_shared.clock import SystemClock
-from dicem_shared.errors import FunctionError, InvalidCall, ModelError, Overloaded, SiteUnavailable
+from dicem_shared.errors import CallTimeout, FunctionError, InvalidCall, ModelError, Overloaded, SiteUnavailable
 from dicem_shared.functions import Batch
 from dicem_shared.ids import blob_id
 from dicem_shared.implementations import Implementation, Work, each
@@ -150,6 +150,8 @@ class Odd(Implementation):
             with Path(rest).open("a") as file:
                 file.write("x")
             os._exit(1)
+        if word == "hold":
+            threading.Event().wait(float(rest))
         if word == "busy":
             raise Overloaded("too much", retry_after_s=2.5)
         if word == "crash":
@@ -244,6 +246,13 @@ def test_what_must_not_run_twice_does_not(ray_cluster: Cluster, tmp_path: Path) 
     with odd(ray_cluster, "one", idempotent=False) as backend, pytest.raises(FunctionError, match="died"):
         backend.functions["llm"].run(prompts("fine", f"always die:{deaths}"))
     assert deaths.read_text() == "x"
+
+
+@pytest.mark.usefixtures("odd_one")
+def test_nobody_waits_longer_than_his_deadline(ray_cluster: Cluster) -> None:
+    """Nor does a batch hold its lane when all who are in it have gone."""
+    with odd(ray_cluster, "one") as backend, pytest.raises(CallTimeout, match="in time"):
+        backend.functions["llm"].run([Work({"prompt": "hold:3"}, deadline_utc=SystemClock().utc() + 0.5)])
 
 
 def test_to_none_and_back(ray_cluster: Cluster) -> None:

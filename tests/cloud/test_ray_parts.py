@@ -220,7 +220,7 @@ def test_a_model_id_that_others_give(tmp_path: Path) -> None:
     other = ModelId(function="depth", name="other", sha256="1" * 64)
 
     class Remote:
-        def ask(self, name: str, items: list[object], *, again: bool) -> Answers:
+        def ask(self, name: str, items: list[object], *, again: bool, within_s: float) -> Answers:
             return Answers([{"depth": 1.0}] * len(items), [None, other][: len(items)], 0.0, [])
 
     depth = Depth()

@@ -122,6 +122,33 @@ def test_what_would_come_too_late_is_refused_at_the_door() -> None:
     put(waiting, "d", priority=0, deadline_s=1.1)  # for this one there is nobody before it
 
 
+def test_a_batch_that_took_long_once_does_not_lock_the_function_up() -> None:
+    """A network of 40 s to read, and calls that have 30 s."""
+    waiting = queue(max_batch=2)
+    put(waiting, "first", deadline_s=30.0)
+    waiting.take(0.0)
+    waiting.ended(40.0)
+    put(waiting, "probe", deadline_s=70.0, now_s=40.0)
+    with pytest.raises(Overloaded):
+        put(waiting, "behind it", deadline_s=70.0, now_s=40.0)
+    assert order(waiting, 40.0) == "probe"
+    waiting.ended(0.03)
+    put(waiting, "a", deadline_s=71.0, now_s=41.0)
+    put(waiting, "b", deadline_s=71.0, now_s=41.0)
+    with pytest.raises(Overloaded):
+        put(waiting, "too late already", deadline_s=40.0, now_s=41.0)
+
+
+def test_what_is_too_late_anyway_makes_room_first() -> None:
+    waiting = queue(max_waiting=2)
+    dead = put(waiting, "dead", B, priority=0, deadline_s=1.0)
+    put(waiting, "a", A)
+    assert waiting.check(A, priority=9, deadline_s=FAR, now_s=1.0) is dead
+    assert (len(waiting), dead.state) == (2, State.WAITING)
+    _, displaced = waiting.offer("a", A, priority=9, deadline_s=FAR, now_s=1.0)
+    assert (displaced, dead.state) == ([dead], State.EXPIRED)
+
+
 def test_beyond_its_bound_it_refuses() -> None:
     waiting = queue(max_waiting=3)
     for item in "abc":
@@ -213,7 +240,7 @@ class Machine(RuleBasedStateMachine):
         except Overloaded:
             return
         for each in displaced:
-            assert each.priority >= priority
+            assert each.priority >= priority or each.deadline_s <= self.now_s
             self.open.remove(each)
         self.open.append(ticket)
         self.all.append(ticket)

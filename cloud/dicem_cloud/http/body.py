@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,11 @@ from .limits import Share
 
 MAX_FIELDS = 128
 """Fields of one form; a list is a field that repeats."""
+MAX_VALUES = 200_000
+"""Commas and brackets in a JSON body: each value takes many times the bytes that it came in."""
 CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
 JSON, FORM = "application/json", "multipart/form-data"
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a line for each damaged body
 
 
 @dataclass(frozen=True)
@@ -37,20 +41,31 @@ class BodyLimits:
     timeout_s: float
 
 
-async def read_params(request: Request, spec: FunctionSpec, limits: BodyLimits, share: Share) -> dict[str, Any]:
-    """The parameters in a request's body; images as bytes.
+async def read_body(request: Request, limits: BodyLimits, share: Share) -> bytes:
+    """A request's body, of a type that `read_params` knows.
 
-    :raises DicemError: the body is too large, too slow, of another type, or damaged, or there is no room for it now
+    :raises DicemError: it is too large, too slow or of another type, or there is no room for it now
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind(request.headers)
     if kind not in (JSON, FORM):
         raise MessageError(
             "the body is of a type that is not read here", expected=f"{FORM} or {JSON}", got=repr(kind[:64])
         )
-    body = await _body(request, limits, share)
-    if kind == JSON:
+    return await _body(request, limits, share)
+
+
+async def read_params(request: Request, spec: FunctionSpec, body: bytes) -> dict[str, Any]:
+    """The parameters in a request's body; images as bytes.
+
+    :raises DicemError: it is damaged
+    """
+    if _kind(request.headers) == JSON:
         return await run_in_threadpool(_from_json, body, spec)
     return await _from_form(request.headers, body, spec)
+
+
+def _kind(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _body(request: Request, limits: BodyLimits, share: Share) -> bytes:
@@ -87,6 +102,8 @@ def _hold(size: int, limits: BodyLimits, share: Share) -> None:
 
 
 def _from_json(body: bytes, spec: FunctionSpec) -> dict[str, Any]:
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise MessageError("the body holds too many values", expected=f"at most {MAX_VALUES}")
     try:
         params = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

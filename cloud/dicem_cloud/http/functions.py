@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ from dicem_shared.implementations import Implementation
 from dicem_shared.types import FrameInfo, Reply, ShippedBlob
 
 from ..described import resource
-from .body import BodyLimits, read_params
+from .body import BodyLimits, read_body, read_params
 from .doors import Doors
 from .errors import CallerGone, InvalidQuery
 from .limits import BUSY_RETRY_S, Room
@@ -31,6 +32,11 @@ from .tokens import Caller
 
 GRACE_S: Final = 5.0
 """So long after its deadline a call that is being computed may still end."""
+
+
+MIN_UNPACKING: Final = 4
+"""Bodies that are unpacked at once, or as many as there are processors: pixels and values take many times the room of
+what came."""
 
 
 class Calls(Protocol):
@@ -51,6 +57,7 @@ def function_routes(service: Calls, doors: Doors, config: HttpConfig, max_pixels
     allowed = Depends(doors.to("call"))
     limits = BodyLimits(int(config.max_body_mb * 1_000_000), config.body_timeout_s)
     room = Room(int(config.max_bodies_mb * 1_000_000))
+    unpacking = asyncio.Semaphore(max(MIN_UNPACKING, os.cpu_count() or 1))
 
     @router.get("", dependencies=[known], response_model=FunctionList, response_model_exclude_unset=True)
     def functions() -> dict[str, Any]:
@@ -83,10 +90,12 @@ def function_routes(service: Calls, doors: Doors, config: HttpConfig, max_pixels
             expected = f"at most {config.call_timeout_s:g}"
             raise InvalidQuery("deadline_s is too long", expected=expected, got=f"{seconds:g}")
         with room.share() as share:
-            params = await read_params(request, spec, limits, share)
-            asked = _Asked(params, caller, seconds, idempotency_key, traceparent)
-            future = await run_in_threadpool(_submit, service, spec, asked, max_pixels)
-            del params, asked
+            body = await read_body(request, limits, share)
+            async with unpacking:
+                params = await read_params(request, spec, body)
+                asked = _Asked(params, caller, seconds, idempotency_key, traceparent)
+                future = await run_in_threadpool(_submit, service, spec, asked, max_pixels)
+            del body, params, asked
         reply = await answered(future, request, seconds + GRACE_S)
         return JSONResponse(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,9 +21,11 @@ from .crossing import Described
 from .deploying import Wanted, deploy, look, wait_until_up
 from .function import Patience, RayFunction, Remote
 from .replica import Configured, Source
-from .scaler import Loads, Scaled, Scaler, set_replicas
+from .scaler import Loads, Scaled, Scaler
 from .scaling import Demand
 from .settings import RayConfig
+
+log = logging.getLogger(__name__)
 
 PREFIX = "dicem-"
 START_S = 60.0
@@ -97,12 +100,7 @@ def serving(
         used = {name: Demand() for one in wanted for name in (one.application, one.declared)}
         board.post(member, used, settings.ready_s + START_S)
         _sweep(cluster)
-        found = deploy(cluster, wanted)
-        by_application = {found[one.name]: one for one in wanted}
-        seen = look(cluster)
-        for name, one in by_application.items():
-            if name in seen and not seen[name].up + seen[name].coming:  # others let it go to sleep
-                set_replicas(cluster, name, one.name, 1)
+        by_application = deploy(cluster, wanted)
         wait_until_up(cluster, by_application, settings.ready_s)
         applications: dict[str, Scaled] = {}
         functions: dict[str, RayFunction] = {}
@@ -147,10 +145,13 @@ def _board(cluster: Cluster, member: str) -> Iterator[BoardLike]:
     try:
         yield cluster.board
     finally:
-        last = cluster.board.leave(member)
-        _sweep(cluster)
-        if last:
-            cluster.board.end()
+        try:
+            last = cluster.board.leave(member)
+            _sweep(cluster)
+            if last:
+                cluster.board.end()
+        except Exception as error:  # the cluster is going, or has gone: there is nobody to tell
+            log.warning("the Ray cluster was left without a word: %s", error)
 
 
 def _sweep(cluster: Cluster) -> None:

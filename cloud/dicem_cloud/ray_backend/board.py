@@ -112,15 +112,16 @@ class SharedBoard:
             self._actor = None
 
     def _asked(self, method: str, *arguments: Any) -> Any:
-        for last in (False, True):
-            if self._actor is None:
-                kind = self._ray.remote(num_cpus=0)(Board)
-                options = {"name": "board", "namespace": self._namespace, "lifetime": "detached"}
-                self._actor = kind.options(get_if_exists=True, **options).remote()
-            try:
-                return self._ray.get(getattr(self._actor, method).remote(*arguments), timeout=REPLY_S)
-            except self._ray.exceptions.RayActorError:  # its node is gone, or the last gateway but us has just left
-                self._actor = None
-                if last:
-                    raise
-        raise AssertionError("the second time returns or raises")
+        try:
+            return self._told(method, *arguments)
+        except self._ray.exceptions.ActorDiedError:  # the last gateway but us has just left, and taken it down
+            self._actor = None
+            return self._told(method, *arguments)
+
+    def _told(self, method: str, *arguments: Any) -> Any:
+        if self._actor is None:
+            # It restarts where its node goes; what was on it is posted again within a second.
+            kind = self._ray.remote(num_cpus=0, max_restarts=-1)(Board)
+            options = {"name": "board", "namespace": self._namespace, "lifetime": "detached"}
+            self._actor = kind.options(get_if_exists=True, **options).remote()
+        return self._ray.get(getattr(self._actor, method).remote(*arguments), timeout=REPLY_S)

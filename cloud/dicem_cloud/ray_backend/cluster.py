@@ -154,8 +154,13 @@ def _undisturbed() -> Iterator[None]:
 def _joined(ray: Any, address: str) -> Iterator[None]:
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError:
-        raise _no_cluster(address) from None
+    except ConnectionError as error:
+        if address == "auto":
+            raise _no_cluster(address) from None
+        raise SiteUnavailable(
+            f"the Ray cluster at {address} cannot be joined from here", got=" ".join(str(error).split())[:300],
+            todo="This machine must be a node of it: ray start --address there.",
+        ) from None  # fmt: skip
     except (RuntimeError, ray.exceptions.RayError) as error:
         raise ConfigError(
             f"the Ray cluster {address} does not take us", got=" ".join(str(error).split())[:400]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +55,14 @@ def application(serve: Any, wanted: Wanted, *, here: bool) -> Any:
     options: dict[str, Any] = {"num_cpus": wanted.replicas.num_cpus, "num_gpus": wanted.replicas.num_gpus}
     if not here:
         options["runtime_env"] = {"env_vars": dict(ENVIRONMENT)}
+    routing = importlib.import_module(f"{__package__}.routing")  # it imports Ray
+    config = importlib.import_module("ray.serve.config")
     deployment = serve.deployment(
         Replica,
         name=wanted.name,
         num_replicas=max(1, wanted.replicas.min_replicas),
         max_ongoing_requests=MAX_ONGOING,
+        request_router_config=config.RequestRouterConfig(request_router_class=routing.LeastLoaded),
         health_check_period_s=1.0,
         graceful_shutdown_timeout_s=DRAIN_S,
         ray_actor_options=options,
@@ -66,26 +70,56 @@ def application(serve: Any, wanted: Wanted, *, here: bool) -> Any:
     return deployment.bind(wanted.source)
 
 
-def deploy(cluster: Cluster, wanted: Iterable[Wanted]) -> dict[str, str]:
-    """Have every function there; gives its application by the function's name.  Does not wait."""
-    there = look(cluster)
-    found: dict[str, str] = {}
-    targets = []
-    for one in wanted:
-        known = [name for name in (one.declared, one.application) if _usable(there.get(name))]
-        found[one.name] = known[0] if known else one.application
-        if not known:
-            targets.append(
-                cluster.serve.RunTarget(
-                    application(cluster.serve, one, here=cluster.ours),
-                    name=one.application,
-                    route_prefix=None,
-                    external_scaler_enabled=True,
-                )
+def deploy(cluster: Cluster, wanted: Sequence[Wanted]) -> dict[str, Wanted]:
+    """Have every function there; gives them by their applications' names.  Does not wait until they are up.
+
+    :raises SiteUnavailable: one that is being taken away does not go
+    """
+    there = _settled(cluster, {one.application for one in wanted})
+    known = {
+        one.name: next((name for name in (one.declared, one.application) if _usable(there.get(name))), None)
+        for one in wanted
+    }
+    new = [one for one in wanted if known[one.name] is None]
+    if new:
+        targets = [
+            cluster.serve.RunTarget(
+                application(cluster.serve, one, here=cluster.ours),
+                name=one.application,
+                route_prefix=None,
+                external_scaler_enabled=True,
             )
-    if targets:
-        cluster.serve.run_many(targets, wait_for_ingress_deployment_creation=True, wait_for_applications_running=False)
-    return found
+            for one in new
+        ]
+        cluster.serve.run_many(targets, wait_for_applications_running=False)
+    for one in wanted:
+        name = known[one.name]
+        if name is not None and not there[name].up + there[name].coming:  # other gateways let it go to sleep
+            set_replicas(cluster, name, one.name, 1)
+    return {known[one.name] or one.application: one for one in wanted}
+
+
+def _settled(cluster: Cluster, names: set[str]) -> dict[str, Seen]:
+    """What is there, once none of these is being taken away any more: the gateway before us may just have ended."""
+    ends_s = time.monotonic() + 2 * DRAIN_S
+    while True:
+        there = look(cluster)
+        going = [name for name in names if name in there and there[name].status == "DELETING"]
+        if not going:
+            return there
+        if time.monotonic() > ends_s:
+            raise SiteUnavailable(f"{', '.join(going)} is being taken off the Ray cluster, and does not go")
+        time.sleep(LOOK_S)
+
+
+def set_replicas(cluster: Cluster, application: str, deployment: str, number: int) -> None:
+    """Tell Ray Serve how many there should be.
+
+    It is what Ray's own HTTP call for external scalers does (`external_scaler_enabled`), without its dashboard.
+    """
+    common = importlib.import_module("ray.serve._private.common")
+    which = common.DeploymentID(name=deployment, app_name=application)
+    cluster.ray.get(cluster.controller().update_deployment_replicas.remote(which, number), timeout=30)
 
 
 def _usable(seen: Seen | None) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,34 +64,40 @@ class Remote:
 
         :raises SiteUnavailable: nobody answers
         """
-        described: list[Described] = self._loop.call(self._retried("describe", (), again=True))
-        return described
 
-    def ask(self, name: str, items: Sequence[Item], *, again: bool) -> Answers:
-        """Have one batch computed; `again`: it may be computed twice.
+        async def asked() -> list[Described]:
+            ends_s = asyncio.get_running_loop().time() + self.patience.answer_s
+            described: list[Described] = await self._retried("describe", (), ends_s, again=True)
+            return described
+
+        return self._loop.call(asked())
+
+    def ask(self, name: str, items: Sequence[Item], *, again: bool, within_s: float = math.inf) -> Answers:
+        """Have one batch computed; `again`: it may be computed twice.  After `within_s` nobody waits for it.
 
         :raises DicemError: there are no answers, for none of them
         """
         if not self.up:
             self.wake()
-        return self._loop.call(self._answered(name, items, again=again))
+        return self._loop.call(self._answered(name, items, again=again, within_s=within_s))
 
-    async def _answered(self, name: str, items: Sequence[Item], *, again: bool) -> Answers:
+    async def _answered(self, name: str, items: Sequence[Item], *, again: bool, within_s: float) -> Answers:
         self.in_flight += 1
         try:
-            return await self._whole_or_one_by_one(name, items, again=again)
+            ends_s = asyncio.get_running_loop().time() + min(self.patience.answer_s, within_s)
+            return await self._whole_or_one_by_one(name, items, ends_s, again=again)
         finally:
             self.in_flight -= 1
 
-    async def _whole_or_one_by_one(self, name: str, items: Sequence[Item], *, again: bool) -> Answers:
+    async def _whole_or_one_by_one(self, name: str, items: Sequence[Item], ends_s: float, *, again: bool) -> Answers:
         """Where every replica died that took the batch, one of its items may be why: each is tried once more, alone."""
         try:
-            answers: Answers = await self._retried("run", (name, list(items)), again=again)
+            answers: Answers = await self._retried("run", (name, list(items)), ends_s, again=again)
             return answers
         except _Died:
             if len(items) == 1 or not again:
                 raise
-        alone = [await self._alone(name, item) for item in items]
+        alone = [await self._alone(name, item, ends_s) for item in items]
         return Answers(
             [outcome for one in alone for outcome in one.outcomes],
             [model for one in alone for model in one.models],
@@ -97,16 +105,15 @@ class Remote:
             [note for one in alone for note in one.notes],
         )
 
-    async def _alone(self, name: str, item: Item) -> Answers:
+    async def _alone(self, name: str, item: Item, ends_s: float) -> Answers:
         try:
             self.retries += 1
-            answers: Answers = await self._retried("run", (name, [item]), again=False)
+            answers: Answers = await self._retried("run", (name, [item]), ends_s, again=False)
             return answers
         except DicemError as error:
             return Answers([error], [None], 0.0, [])
 
-    async def _retried(self, method: str, arguments: tuple[Any, ...], *, again: bool) -> Any:
-        ends_s = asyncio.get_running_loop().time() + self.patience.answer_s
+    async def _retried(self, method: str, arguments: tuple[Any, ...], ends_s: float, *, again: bool) -> Any:
         left = self.patience.retries if again else 0
         pause_s = FIRST_PAUSE_S
         while True:
@@ -147,7 +154,7 @@ class Remote:
     def _late(self) -> DicemError:
         if not self.up:
             return SiteUnavailable(f"no replica of {self.name} came up", got=self.trouble)
-        return CallTimeout(f"{self.name} was not computed in time", expected=f"at most {self.patience.answer_s:g} s")
+        return CallTimeout(f"{self.name} was not computed in time")
 
 
 class _Died(FunctionError):
@@ -183,7 +190,8 @@ class RayFunction(Implementation):
         items = [one for one in packed if isinstance(one, Item)]
         if not items:
             return list(packed)
-        answers = self.remote.ask(self.spec.name, items, again=self.spec.idempotent)
+        within_s = max(work.deadline_utc for work in batch) - time.time()
+        answers = self.remote.ask(self.spec.name, items, again=self.spec.idempotent, within_s=within_s)
         bill(answers.billed_s)
         for note in answers.notes:
             log.error("%s failed\n%s", self.spec.name, note)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import threading
 import time
@@ -13,7 +12,7 @@ from types import TracebackType
 from ..batcher import Load
 from .board import BoardLike
 from .cluster import Cluster
-from .deploying import look
+from .deploying import look, set_replicas
 from .function import Remote
 from .scaling import Demand, Memory, decide
 from .settings import ReplicasConfig
@@ -75,11 +74,13 @@ class Scaler:
     def look(self) -> None:
         """Look once, and change what must be changed."""
         there = look(self._cluster)
+        for name, one in self._applications.items():
+            seen = there.get(name)
+            one.remote.up, one.remote.trouble = (seen.up, seen.message) if seen is not None else (0, "")
         loads = self._loads()
         posted = self._board.post(self._member, {name: _demand(one, loads) for name, one in self._applications.items()})
         for name, one in self._applications.items():
             seen = there.get(name)
-            one.remote.up, one.remote.trouble = (seen.up, seen.message) if seen is not None else (0, "")
             if name not in posted.leads or seen is None:
                 one.target = None
                 continue
@@ -97,22 +98,10 @@ class Scaler:
         one.target = wanted
 
 
-def set_replicas(cluster: Cluster, application: str, deployment: str, number: int) -> None:
-    """Tell Ray Serve how many there should be.
-
-    It is what Ray's own HTTP call for external scalers does (`external_scaler_enabled`), without its dashboard.
-    """
-    common = importlib.import_module("ray.serve._private.common")
-    which = common.DeploymentID(name=deployment, app_name=application)
-    cluster.ray.get(cluster.controller().update_deployment_replicas.remote(which, number), timeout=30)
-
-
 def _demand(one: Scaled, loads: Mapping[str, Load]) -> Demand:
     mine = [loads[name] for name in one.functions if name in loads]
-    if not mine:
-        return Demand(running=one.remote.in_flight)
     return Demand(
         waiting=sum(load.waiting for load in mine),
-        running=max(one.remote.in_flight, 0),
-        oldest_s=max(load.oldest_s for load in mine),
+        running=one.remote.in_flight,
+        oldest_s=max((load.oldest_s for load in mine), default=0.0),
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
+from concurrent.futures import Future, TimeoutError
+from threading import Lock, Thread
 from typing import Final, TypeVar
 
 from dicem_shared.clock import Clock
@@ -23,6 +24,8 @@ from .database import StoreUnavailable
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+PATIENCE_S: Final = 0.2
+"""so long the one caller who finds out whether the database is back waits for it"""
 PAY_AT_ONCE: Final = 16
 """replies that one call writes down on behalf of those that came while the database was away"""
 
@@ -38,6 +41,8 @@ class SafeResults(ResultStore):
         self._lock = Lock()
         self._retry_at: float | None = None
         """when a database that is away is asked again; None: it is there"""
+        self._is_trying = False
+        """somebody is asking it just now"""
 
     @property
     def is_shared(self) -> bool:
@@ -49,10 +54,14 @@ class SafeResults(ResultStore):
         """Replies that are still to be written to the database."""
         return len(self._owed)
 
+    def known(self, vehicle: str, call_id: str) -> Reply | None:
+        """See `ResultStore.known`."""
+        return self._hot.known(vehicle, call_id)
+
     def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
         """See `ResultStore.claim`; OURS while the database is away."""
-        known = self._hot.claim(vehicle, call_id)
-        if isinstance(known, Reply):
+        known = self.known(vehicle, call_id)
+        if known is not None:
             return known
         try:
             outcome = self._asked(lambda: self._shared.claim(vehicle, call_id))
@@ -86,19 +95,20 @@ class SafeResults(ResultStore):
 
     def settle(self) -> None:
         """Write down everything that is owed, if the database is there: before the end."""
-        with self._lock:
-            self._retry_at = None if self._retry_at is None else self._clock.monotonic()
-        while self.owed and self._asked(lambda: True):
+        while self.owed and self._tried(lambda: True):
             pass
 
     def _asked(self, work: Callable[[], T]) -> T | None:
         """What `work` gives; None while the database is away.  One caller in `retry_s` finds out whether it is back."""
         with self._lock:
+            is_away = self._retry_at is not None
             if self._retry_at is not None:
-                now = self._clock.monotonic()
-                if now < self._retry_at:
+                if self._is_trying or self._clock.monotonic() < self._retry_at:
                     return None
-                self._retry_at = now + self._retry_s
+                self._is_trying = True
+        return self._try_again(work) if is_away else self._tried(work)
+
+    def _tried(self, work: Callable[[], T]) -> T | None:
         try:
             self._pay()
             outcome = work()
@@ -107,6 +117,26 @@ class SafeResults(ResultStore):
             return None
         self._found()
         return outcome
+
+    def _try_again(self, work: Callable[[], T]) -> T | None:
+        """As `_tried`, on a thread of its own: a database that is locked or gone without a word takes seconds to say
+        so, and the caller is perhaps the one through whom all calls come."""
+        outcome: Future[T | None] = Future()
+
+        def tried() -> None:
+            try:
+                outcome.set_result(self._tried(work))
+            except BaseException as error:
+                outcome.set_exception(error)
+            finally:
+                with self._lock:
+                    self._is_trying = False
+
+        Thread(target=tried, name="store-again", daemon=True).start()
+        try:
+            return outcome.result(PATIENCE_S)
+        except TimeoutError:
+            return None
 
     def _pay(self) -> None:
         """Write down some of what is owed.

@@ -5,6 +5,7 @@ Where two sites run the same code on the same model, a call may go to either.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -23,11 +24,12 @@ class Work:
     """One call's arguments, checked; each image parameter is a `Patch`.
 
     `whole_frame` gives the pixels of the patch's whole frame, for networks that need what lies around it, or None
-    where only crops of it are here.
+    where only crops of it are here.  After `deadline_utc` nobody waits for the result.
     """
 
     params: dict[str, Any]
     whole_frame: Callable[[], Patch | None] = lambda: None
+    deadline_utc: float = math.inf
 
 
 class Implementation(Protocol):
