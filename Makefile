@@ -16,7 +16,7 @@ COUNT ?= 50000
 # Processes that `make test`, `make verify` and `make bench-compiler` use.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask bench-cloud bench-ray bench-gpu clean
+.PHONY: help simulate test check verify train mixes bench bench-compiler bench-confinement bench-ask test-ray bench-cloud bench-ray bench-gpu clean
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench-ask: $(VENV)/.test  ## from a sentence to the first answer, with a model t
 
 bench-cloud: $(VENV)/.test  ## full batches, what a call costs, and three times too much: the cloud in process
 	$(BIN)/python benchmarks/cloud.py
+
+test-ray: $(VENV)/.test  ## all tests of the Ray backend, also the one that starts a Ray of its own
+	DICEM_SLOW=1 $(BIN)/python -m pytest tests/cloud/test_ray*.py
 
 bench-ray: $(VENV)/.test  ## batches through Ray, a replica and a node killed under load, DiCE's scaling on 2, 4 and 8 nodes
 	$(BIN)/python benchmarks/ray_backend.py --kill

@@ -150,9 +150,9 @@ def ask(calibration: Calibration) -> Callable[..., Request]:
     return build
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_cluster() -> Iterator[Any]:
-    """A Ray of our own, up for the whole session: it takes seconds and a gigabyte."""
+    """A Ray of our own, up for all tests of the cloud that want one: it takes seconds and a gigabyte."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs the extra [cluster]")
     from dicem_cloud.ray_backend.cluster import connected

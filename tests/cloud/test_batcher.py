@@ -291,6 +291,17 @@ class TestCall:
             assert outcome(waits) == "WAITS"
             caller.join(PATIENCE_S)
 
+    def test_a_caller_who_is_interrupted_leaves_the_function_free(self) -> None:
+        def interrupted(prompt: str) -> str:
+            raise KeyboardInterrupt
+
+        model = Model(interrupted)
+        with desk(model) as at:
+            with pytest.raises(KeyboardInterrupt):
+                at.call("a")
+            model.answer = str.upper
+            assert at.call("b").outcome == "B"
+
     def test_a_function_that_likes_company_waits_for_it(self) -> None:
         model = Model()
         with desk(model, 8, max_wait_s=0.01) as at:

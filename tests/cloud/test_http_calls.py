@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from dicem_cloud.http.limits import Room
+from dicem_cloud.http.server import _Ended
 from dicem_shared import errors
 from dicem_shared.errors import DicemError, Overloaded
 from dicem_shared.types import Reply, Request
@@ -84,6 +85,40 @@ def test_deep_json_with_an_idempotency_key(client: Client) -> None:
     body = b'{"query": ' + b"[" * 900 + b"]" * 900 + b"}"
     headers = {"content-type": "application/json", "idempotency-key": "k"}
     error(client.post(ASK, content=body, headers=headers), 422)
+
+
+def test_a_body_of_very_many_values(client: Client, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicem_cloud.http.body.MAX_VALUES", 100)
+    assert "too many values" in error(client.post(ASK, json=asked() | {"query": [[]] * 100}), 400)["what"]
+    assert client.post(ASK, json=asked("a" * 1000)).json()["result"] == {"output": "a" * 1000}
+
+
+def test_what_is_cut_off_when_the_server_stops_has_an_end() -> None:
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+
+    def sent(*messages: dict[str, Any], cancelled: bool) -> list[dict[str, Any]]:
+        found: list[Any] = []
+
+        async def app(_scope: Any, _receive: Any, send: Any) -> None:
+            for message in messages:
+                await send(message)
+            if cancelled:
+                raise asyncio.CancelledError
+
+        async def send(message: Any) -> None:
+            found.append(message)
+
+        asyncio.run(_Ended(app)({"type": "http"}, None, send))  # type: ignore[arg-type]
+        return found
+
+    nothing = sent(cancelled=True)
+    assert nothing[0]["status"] == 503
+    assert json.loads(nothing[1]["body"])["error"]["reason"] == "overloaded"
+    end = {"type": "http.response.body", "body": b"", "more_body": False}
+    more = {"type": "http.response.body", "body": b"data: 1", "more_body": True}
+    for cancelled in (True, False):
+        assert sent(start, more, cancelled=cancelled) == [start, more, end]
+        assert sent(start, end, cancelled=cancelled) == [start, end]
 
 
 class TestSize:

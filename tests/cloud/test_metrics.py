@@ -45,7 +45,8 @@ def test_a_call_that_was_computed(ask: Ask) -> None:
     for _ in range(2):
         meter.observe(
             finished(
-                ask(), latency_s=0.32, queue_s=0.02, compute_s=0.3, batch_size=3, reply={"price_usd": 0.5, "compute_s": 0.1}
+                ask(), latency_s=0.32, queue_s=0.02, compute_s=0.3, batch_size=3,
+                reply={"price_usd": 0.5, "compute_s": 0.1},
             )
         )  # fmt: skip
     assert samples(meter, "dicem_calls_total") == {("colour", "answered"): 2}

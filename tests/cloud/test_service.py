@@ -242,8 +242,62 @@ class TestBounds:
         with serving(Colour(), clock=clock) as (service, _):
             request = requests()
             clock.ahead_s = 3600.0
-            with pytest.raises((CallTimeout, Overloaded)):
+            with pytest.raises(CallTimeout, match="before the call came"):
                 reply(service.submit(request, vehicle="boat"))
+
+    def test_what_does_not_fit_is_refused_before_it_waits(self, requests: Ask) -> None:
+        """It could be of any size."""
+        held = Held()
+        with serving(held) as (service, _):
+            service.submit(requests(), vehicle="boat")
+            held.wait_for_batch()
+            junks: tuple[dict[str, Any], ...] = ({"wanted": [[]] * 1000}, {f"p{n}": 0 for n in range(10_000)})
+            for junk in junks:
+                request = requests()
+                request.params.update(junk)
+                with pytest.raises(InvalidCall):
+                    service.submit(request, vehicle="boat").result(0)
+            assert service.loads()["colour"].waiting == 0
+            held.open()
+
+    def test_what_is_refused_asks_nothing_of_the_store(self, requests: Ask) -> None:
+        shared, held, asked = Shared(), Held(), list[str]()
+
+        class Counting(Holder):
+            def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
+                asked.append(call_id)
+                return super().claim(vehicle, call_id)
+
+            def release(self, vehicle: str, call_id: str) -> None:
+                asked.append(call_id)
+                super().release(vehicle, call_id)
+
+        with serving(held, results=Counting(shared, "a"), waiting_calls=1) as (service, seen):
+            service.submit(requests(), vehicle="boat")
+            held.wait_for_batch()
+            service.submit(requests(), vehicle="boat")
+            again, known = requests(call=7), len(asked)
+            with pytest.raises(Overloaded):
+                service.check(again, vehicle="boat")
+            with pytest.raises(Overloaded):
+                reply(service.submit(again, vehicle="boat"))
+            assert len(asked) == known
+            assert [type(each.error) for each in seen] == [Overloaded, Overloaded]
+            held.open()
+
+    def test_what_is_known_is_answered_however_much_waits(self, requests: Ask) -> None:
+        held = Held()
+        with serving(held, waiting_calls=1) as (service, _):
+            held.open()
+            first = reply(service.submit(requests(call=7), vehicle="boat"))
+            held.go = threading.Semaphore(0)
+            held.wait_for_batch()
+            service.submit(requests(), vehicle="boat")
+            held.wait_for_batch()
+            service.submit(requests(), vehicle="boat")
+            service.check(requests(call=7), vehicle="boat")
+            assert reply(service.submit(requests(call=7), vehicle="boat")).result == first.result
+            held.open()
 
     def test_at_the_end_nobody_is_left_waiting(self, requests: Ask) -> None:
         held = Held()
@@ -426,6 +480,28 @@ class TestTwoGateways:
         with pytest.raises(Overloaded, match="being stopped"):
             reply(service.submit(requests(call=1), vehicle="boat"))
         assert shared.claims == {("boat", f"{1:032x}"): "gone"}
+
+
+def test_who_finds_another_at_work_while_we_stop_is_told(requests: Ask) -> None:
+    """Nobody watches for the other's answer any more."""
+    asked, watcher = threading.Event(), list[threading.Thread]()
+
+    class Late(MemoryResults):
+        def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
+            asked.set()
+            watcher[0].join(PATIENCE_S)
+            return Claim.ELSEWHERE
+
+    futures: list[Future[Reply]] = []
+    with serving(Colour(), results=Late(1)) as (service, _):
+        watcher.append(service._watcher)
+        caller = threading.Thread(target=lambda: futures.append(service.submit(requests(), vehicle="boat")))
+        caller.start()
+        assert asked.wait(PATIENCE_S)
+    caller.join(PATIENCE_S)
+    with pytest.raises(Overloaded, match="being stopped"):
+        reply(futures[0])
+    assert service._under_way == {}
 
 
 def test_a_failing_observer_harms_nobody(requests: Ask) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,37 @@ def test_a_database_that_is_away_is_asked_once_a_second(tmp_path: Path) -> None:
         assert safe.claim("boat", f"c{n}") is Claim.OURS
         clock.now += 0.1
     assert 10 <= flaky.asked <= 11
+    database.close()
+
+
+def test_a_database_that_is_slow_to_say_that_it_is_away_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A locked file takes seconds for it, and all calls of the broker come through one thread."""
+    monkeypatch.setattr("dicem_cloud.store.safe.PATIENCE_S", 0.0)
+    clock, database, says = SetClock(), Database(f"sqlite:///{tmp_path}/store.db"), threading.Event()
+
+    class Slow(Flaky):
+        def claim(self, vehicle: str, call_id: str) -> Reply | Claim:
+            if self.asked:
+                assert says.wait(20)
+            return super().claim(vehicle, call_id)
+
+    slow = Slow(database, clock)
+    safe = SafeResults(slow, clock)
+    slow.is_away = True
+    safe.claim("boat", "c0")
+    slow.is_away, clock.now = False, clock.now + 5
+    for n in range(10):
+        clock.now += 5
+        assert safe.claim("boat", f"c{n}") is Claim.OURS
+    assert not safe.is_shared
+    says.set()
+    for thread in threading.enumerate():
+        if thread.name == "store-again":
+            thread.join(20)
+    assert safe.is_shared
+    assert slow.asked == 2
     database.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,10 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 """Weights that are never loaded."""
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_BESIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}\.safetensors")
+"""The name of a file in the same folder."""
+MAX_JSON_BYTES = 20_000_000
+"""Of a checkpoint's JSON; the largest, an index over all tensors, has a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,11 @@ def look_at(folder: Path, architectures: Collection[str] | None = None) -> Check
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file of a checkpoint.
 
-    :raises ModelError: it is missing, or holds none
+    :raises ModelError: it is missing, too long, or holds none
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        is_sane = path.is_file() and path.stat().st_size <= MAX_JSON_BYTES  # a pipe or a device would have no end
+        value = json.loads(path.read_text(encoding="utf-8")) if is_sane else None
     except (OSError, ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -130,7 +136,7 @@ def _weights(folder: Path) -> tuple[Path, ...]:
         )
     listed = read_object(folder / INDEX).get("weight_map")
     names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
-    if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+    if not names or not all(map(_BESIDE.fullmatch, names)):
         raise ModelError(f"{folder / INDEX} names no files beside it", todo="Fetch the checkpoint again.")
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise ModelError(

@@ -11,6 +11,8 @@ from dicem_shared.errors import ModelError
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
+MAX_DIMENSIONS = 16
+"""Of one tensor: networks have five at most, and a product of many large numbers takes for ever."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def read_header(path: Path) -> Header:
             tensors = json.loads(file.read(length))
         tensors.pop("__metadata__", None)
         end = max((one["data_offsets"][1] for one in tensors.values()), default=0)
-        parameters = sum(math.prod(one["shape"]) for one in tensors.values())
+        parameters = sum(_numbers(one["shape"]) for one in tensors.values())
         dtypes = frozenset(str(one["dtype"]) for one in tensors.values())
     except OSError as error:
         raise ModelError(f"{path} cannot be read", got=str(error)) from None
@@ -52,3 +54,13 @@ def read_header(path: Path) -> Header:
             todo="Fetch it again.",
         )
     return Header(parameters, dtypes)
+
+
+def _numbers(shape: list[int]) -> int:
+    """How many numbers a tensor holds.
+
+    :raises ValueError: no shape
+    """
+    if len(shape) > MAX_DIMENSIONS or not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError("no shape")
+    return math.prod(shape)

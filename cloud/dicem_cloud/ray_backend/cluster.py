@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",  # Ray's own calls: arrays not copied, no bound of 4 MB, deaths noticed
     "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",  # no HTTP port at each replica
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TQDM_PATCH_PRINT": "0",  # else it puts a `print` of its own in the place of Python's
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """What Ray reads when it is imported, here and in the replicas."""
