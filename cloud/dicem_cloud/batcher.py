@@ -260,11 +260,12 @@ class Batcher:
 
     def _run(self, batch: list[Ticket[_Call]]) -> None:
         """From tickets to results."""
-        works = [_read(ticket.item.prepare) for ticket in batch]
-        self._begin()
+        read = {ticket.number: _read(ticket.item.prepare) for ticket in batch}
+        batch = self._begin(batch)
         began_s = self._clock.monotonic()
         wanted: list[tuple[Ticket[_Call], Work | Exception]] = []
-        for ticket, work in zip(batch, works, strict=True):
+        for ticket in batch:
+            work = read[ticket.number] if ticket.number in read else _read(ticket.item.prepare)
             if ticket.deadline_s <= began_s:
                 _fail(ticket.item.future, self._too_late())
             elif ticket.item.future.set_running_or_notify_cancel():
@@ -281,9 +282,12 @@ class Batcher:
                 done = Done(work, None, queue_s, 0.0, 1)
             ticket.item.future.set_result(done)
 
-    def _begin(self) -> None:
-        """Wait for a place to compute.  In the order of their coming: else the lane that has just computed would always
-        be faster than the one that is ahead."""
+    def _begin(self, batch: list[Ticket[_Call]]) -> list[Ticket[_Call]]:
+        """Wait for a place to compute; gives the batch with what has come meanwhile and matters more.
+
+        Lanes get a place in the order of their coming: else the one that has just computed would always be faster than
+        the one that is ahead.
+        """
         me = object()
         more = self._more() if self.implementation.reentrant else 0
         with self._lock:
@@ -293,6 +297,7 @@ class Batcher:
             self._computing += 1
             self._begun += 1
             self._freed.notify_all()
+            return self._waiting.exchange(batch)
 
     def _end(self, seconds: float | None) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ door, and what has grown too old is never computed.  The same code runs in the g
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 import math
@@ -206,6 +207,16 @@ class Waiting(Generic[T]):
         self._forget()
         return batch, late
 
+    def exchange(self, batch: list[Ticket[T]]) -> list[Ticket[T]]:
+        """A batch that was taken and has not begun, as it is to run now: what has come since and matters more takes the
+        place of what matters least in it, which waits again."""
+        batch = sorted(batch, key=_priority)
+        while batch and (newcomer := self._above(batch[-1].priority)) is not None:
+            self._end(newcomer, State.TAKEN)
+            self._put_back(batch.pop())
+            bisect.insort(batch, newcomer, key=_priority)
+        return batch
+
     def ended(self, seconds: float | None) -> None:
         """A batch has run for so long; None: there was nothing in it to run.
 
@@ -236,6 +247,18 @@ class Waiting(Generic[T]):
     def _catch_up(self, flow: Flow) -> float:
         self._served[flow] = max(self._served.get(flow, self._turn), self._turn)
         return self._served[flow]
+
+    def _above(self, priority: int) -> Ticket[T] | None:
+        """The next ticket, if it matters more than that."""
+        return self._next() if any(len(each) for each in self._classes[:priority]) else None
+
+    def _put_back(self, ticket: Ticket[T]) -> None:
+        """It waits again, where its deadline puts it; the turn that its flow has had is gone."""
+        ticket.state = State.WAITING
+        self.counts.ended[State.TAKEN] -= 1
+        self._classes[ticket.priority].add(ticket, self._tag(ticket.flow))
+        heapq.heappush(self._arrivals, (ticket.arrived_s, ticket.number, ticket))
+        heapq.heappush(self._deadlines, (ticket.deadline_s, ticket.number, ticket))
 
     def _next(self) -> Ticket[T] | None:
         for each in self._classes:
@@ -357,6 +380,10 @@ class _Class(Generic[T]):
 
     def _latest(self, flow: Flow) -> int:
         return max(number for _, number, ticket in self._by_flow[flow] if ticket.state is State.WAITING)
+
+
+def _priority(ticket: Ticket[T]) -> int:
+    return ticket.priority
 
 
 def _first(heap: list[tuple[float, int, Ticket[T]]]) -> Ticket[T] | None:

@@ -231,6 +231,26 @@ def test_a_full_batch_is_read_while_another_is_computed() -> None:
     assert model.batches == [["running"], ["b"], ["d"]]
 
 
+def test_what_matters_more_takes_the_place_of_what_was_taken_ahead_and_has_not_begun() -> None:
+    model = Model(held=True)
+    with desk(model, ahead=1) as at:
+        running = at.ask("running")
+        model.wait_for_batch()
+        read = threading.Semaphore(0)
+
+        def prepare() -> Work:
+            read.release()
+            return Work({"prompt": "survey"})
+
+        survey = at.batcher.submit(prepare, A, priority=8, deadline_s=at.clock.monotonic() + 60)
+        assert read.acquire(timeout=PATIENCE_S)
+        live = at.ask("live", B, priority=2)
+        for _ in range(3):
+            model.go.release()
+        assert [outcome(each) for each in (running, live, survey)] == ["RUNNING", "LIVE", "SURVEY"]
+    assert model.batches == [["running"], ["live"], ["survey"]]
+
+
 def test_what_cannot_be_read_fails_alone() -> None:
     def broken() -> Work:
         raise ImageError("no image")

@@ -41,6 +41,20 @@ def test_what_matters_more_goes_first() -> None:
     assert order(waiting) == "abc"
 
 
+def test_a_batch_that_has_not_begun_gives_way_to_what_matters_more() -> None:
+    waiting = queue(3)
+    tickets = {item: put(waiting, item, priority=priority) for item, priority in (("a", 5), ("b", 8), ("c", 9))}
+    batch, _ = waiting.take(0.0)
+    for item, priority in (("x", 8), ("y", 5), ("z", 0)):
+        put(waiting, item, Flow(item), priority=priority)
+    batch = waiting.exchange(batch)
+    assert [ticket.item for ticket in batch] == ["z", "a", "y"]
+    assert {tickets[item].state for item in "bc"} == {State.WAITING}
+    assert waiting.exchange(batch) == batch
+    assert sorted(order(waiting)) == ["b", "c", "x"]
+    assert (waiting.counts.offered, waiting.counts.ended[State.TAKEN]) == (6, 6)
+
+
 def test_within_a_flow_the_earliest_deadline_goes_first_and_of_equals_the_first_to_come() -> None:
     waiting = queue()
     for item, deadline_s in (("c", 30), ("a", 10), ("d", 30), ("b", 20)):
@@ -226,6 +240,8 @@ class Machine(RuleBasedStateMachine):
         self.open: list[Ticket[int]] = []
         self.all: list[Ticket[int]] = []
         self.now_s = 0.0
+        self.ahead: list[Ticket[int]] = []
+        """taken, and not begun"""
 
     @rule(
         flow=st.sampled_from([A, B, C]), priority=st.integers(0, 9), patience_s=st.floats(0.1, 20.0),
@@ -266,13 +282,34 @@ class Machine(RuleBasedStateMachine):
         if batch:
             self.waiting.ended(seconds)
 
+    @precondition(lambda self: not self.ahead)
+    @rule()
+    def take_ahead(self) -> None:
+        self.ahead, late = self.waiting.take(self.now_s)
+        for ticket in (*self.ahead, *late):
+            self.open.remove(ticket)
+
+    @precondition(lambda self: self.ahead)
+    @rule(pause_s=st.floats(0.0, 3.0), seconds=st.floats(0.0, 2.0))
+    def begin(self, pause_s: float, seconds: float) -> None:
+        self.now_s += pause_s
+        batch = self.waiting.exchange(self.ahead)
+        assert len(batch) == len(self.ahead)
+        for ticket in set(batch) - set(self.ahead):
+            self.open.remove(ticket)
+        self.open += [ticket for ticket in self.ahead if ticket not in batch]
+        if self.open:
+            assert max(ticket.priority for ticket in batch) <= min(ticket.priority for ticket in self.open)
+        self.ahead = []
+        self.waiting.ended(seconds)
+
     @invariant()
     def nobody_is_lost(self) -> None:
-        assert len(self.waiting) == len(self.open) <= 6
+        assert len(self.waiting) == len(self.open) <= 6 + 3
         assert (self.waiting.due_s(self.now_s) == math.inf) == (not self.open)
         ended = self.waiting.counts.ended
         assert sum(ended.values()) + len(self.open) == len(self.all)
-        assert self.waiting.running == 0
+        assert self.waiting.running == bool(self.ahead)
 
 
 TestMachine = Machine.TestCase
