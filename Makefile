@@ -58,8 +58,8 @@ bench-ask: $(VENV)/.test  ## from a sentence to the first answer, with a model t
 bench-cloud: $(VENV)/.test  ## full batches, what a call costs, and three times too much: the cloud in process
 	$(BIN)/python benchmarks/cloud.py
 
-test-ray: $(VENV)/.test  ## all tests of the Ray backend, also the one that starts a Ray of its own
-	DICEM_SLOW=1 $(BIN)/python -m pytest tests/cloud/test_ray*.py
+test-ray: $(VENV)/.test  ## the tests that need a Ray cluster, which they start
+	DICEM_RAY=1 $(BIN)/python -m pytest tests/cloud/test_ray*.py
 
 bench-ray: $(VENV)/.test  ## batches through Ray, a replica and a node killed under load, DiCE's scaling on 2, 4 and 8 nodes
 	$(BIN)/python benchmarks/ray_backend.py --kill

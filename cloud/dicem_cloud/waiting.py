@@ -4,10 +4,11 @@
     if queue.due_s(now) <= now:
         batch = queue.take(now)
 
-In this order: a lower priority number goes first; within a priority the flows (a vehicle's program each) take turns, by
-start-time fair queueing (Goyal, Vin and Cheng, 1996), so that a boat with a thousand calls does not keep one with a
-single call waiting; within a flow the earliest deadline goes first.  What cannot be answered in time is refused at the
-door, and what has grown too old is never computed.  The same code runs in the gateway and in simulations.
+In this order: a lower priority number goes first; within a priority the vehicles take turns, and the programs of a
+vehicle share its turns, by start-time fair queueing (Goyal, Vin and Cheng, 1996), so that a boat with a thousand calls
+does not keep one with a single call waiting; within a program the earliest deadline goes first.  What cannot be
+answered in time is refused at the door, and what has grown too old is never computed.  The same code runs in the
+gateway and in simulations.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import bisect
 import heapq
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -24,6 +25,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from dicem_shared.errors import Overloaded
 
 T = TypeVar("T")
+Turn = tuple[float, int, str]
+"""Of a vehicle or a program: how far it was, a number that breaks ties, its name.  In a heap it may be out of date,
+never too late."""
 PRIORITIES: Final = range(10)
 SMOOTHING: Final = 0.2
 """How much the last batch counts in what the next is expected to take."""
@@ -33,7 +37,7 @@ MIN_RETRY_S: Final = 0.05
 
 
 class Flow(NamedTuple):
-    """Who a call is for: flows of one priority get equal shares of a function."""
+    """Who a call is for: within a priority vehicles get equal shares of a function, and a vehicle's programs of its."""
 
     vehicle: str
     program: str = ""
@@ -97,9 +101,7 @@ class Waiting(Generic[T]):
         """batches that are computed at the same time"""
         self._numbers = itertools.count()
         self._classes = [_Class[T]() for _ in PRIORITIES]
-        self._served: dict[Flow, float] = {}
-        """by flow: how far it has come, in turns"""
-        self._turn = 0.0
+        self._shares = _Shares()
         self._arrivals: list[tuple[float, int, Ticket[T]]] = []
         self._deadlines: list[tuple[float, int, Ticket[T]]] = []
 
@@ -122,7 +124,7 @@ class Waiting(Generic[T]):
             self._end(worst, State.EXPIRED if worst.deadline_s <= now_s else State.DISPLACED)
         displaced = [] if worst is None else [worst]
         ticket = Ticket(item, flow, priority, deadline_s, now_s, next(self._numbers))
-        self._classes[priority].add(ticket, self._tag(flow))
+        self._add(ticket)
         heapq.heappush(self._arrivals, (now_s, ticket.number, ticket))
         heapq.heappush(self._deadlines, (deadline_s, ticket.number, ticket))
         return ticket, displaced
@@ -179,6 +181,7 @@ class Waiting(Generic[T]):
         if ticket.state is not State.WAITING:
             return False
         self._end(ticket, State.CANCELLED)
+        self._forget()
         return True
 
     # At the counter
@@ -237,16 +240,10 @@ class Waiting(Generic[T]):
 
     # Inside
 
-    def _tag(self, flow: Flow) -> float:
-        """How far a flow is; one that was away comes in where the others are, and has saved nothing up."""
-        return self._served.setdefault(flow, self._turn) if self._is_waiting(flow) else self._catch_up(flow)
-
-    def _is_waiting(self, flow: Flow) -> bool:
-        return any(each.holds(flow) for each in self._classes)
-
-    def _catch_up(self, flow: Flow) -> float:
-        self._served[flow] = max(self._served.get(flow, self._turn), self._turn)
-        return self._served[flow]
+    def _add(self, ticket: Ticket[T]) -> None:
+        vehicle = ticket.flow.vehicle
+        waits = any(each.holds(vehicle) for each in self._classes)
+        self._classes[ticket.priority].add(ticket, self._shares.tag(vehicle, waits=waits))
 
     def _above(self, priority: int) -> Ticket[T] | None:
         """The next ticket, if it matters more than that."""
@@ -256,16 +253,16 @@ class Waiting(Generic[T]):
         """It waits again, where its deadline puts it; the turn that its flow has had is gone."""
         ticket.state = State.WAITING
         self.counts.ended[State.TAKEN] -= 1
-        self._classes[ticket.priority].add(ticket, self._tag(ticket.flow))
+        self._add(ticket)
         heapq.heappush(self._arrivals, (ticket.arrived_s, ticket.number, ticket))
         heapq.heappush(self._deadlines, (ticket.deadline_s, ticket.number, ticket))
 
     def _next(self) -> Ticket[T] | None:
         for each in self._classes:
-            ticket = each.first(self._served)
+            ticket = each.first(self._shares)
             if ticket is not None:
-                self._turn = max(self._turn, self._served[ticket.flow])
-                self._served[ticket.flow] += 1.0
+                self._shares.take(ticket.flow.vehicle)
+                each.took(ticket)
                 return ticket
         return None
 
@@ -277,12 +274,8 @@ class Waiting(Generic[T]):
             return urgent
         for least in reversed(PRIORITIES):
             held = self._classes[least]
-            if not len(held):
-                continue
-            longest = held.longest()
-            if least > priority or (least == priority and held.count(longest) > held.count(flow) + 1):
-                return held.last(longest)
-            return None
+            if len(held):
+                return held.last() if least > priority else held.worse_off(flow) if least == priority else None
         return None
 
     def _expire(self, now_s: float) -> list[Ticket[T]]:
@@ -306,80 +299,202 @@ class Waiting(Generic[T]):
         if len(self._deadlines) > room:
             self._deadlines = [entry for entry in self._deadlines if entry[2].state is State.WAITING]
             heapq.heapify(self._deadlines)
-        if len(self._served) > room:  # who is forgotten may come a turn early once
-            self._served = {flow: tag for flow, tag in self._served.items() if self._is_waiting(flow)}
+        if len(self._shares) > room:  # who is forgotten may come a turn early once
+            self._shares.keep({vehicle for each in self._classes for vehicle in each.vehicles()})
+
+
+class _Shares:
+    """Whose turn it is: how far each has come, in turns that it has had.  One that was away comes in where the others
+    are, and has saved nothing up."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, float] = {}
+        self._turn = 0.0
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    def tag(self, name: str, *, waits: bool) -> float:
+        """Where somebody stands who comes, or who waits already."""
+        known = self._served.get(name, self._turn)
+        self._served[name] = known if waits else max(known, self._turn)
+        return self._served[name]
+
+    def take(self, name: str) -> None:
+        """He has a turn."""
+        self._turn = max(self._turn, self._served[name])
+        self._served[name] += 1.0
+
+    def keep(self, names: set[str]) -> None:
+        """Forget all others."""
+        self._served = {name: tag for name, tag in self._served.items() if name in names}
+
+    def first(self, turns: list[Turn], waits: Callable[[str], bool]) -> str | None:
+        """The one of a heap of turns who is first; who does not wait any more is dropped from it."""
+        while turns:
+            tag, number, name = turns[0]
+            if not waits(name):
+                heapq.heappop(turns)
+            elif self._served[name] > tag:
+                heapq.heapreplace(turns, (self._served[name], number, name))
+            else:
+                return name
+        return None
 
 
 class _Class(Generic[T]):
-    """The tickets of one priority."""
+    """The tickets of one priority, by vehicle."""
 
     def __init__(self) -> None:
-        self._by_flow: dict[Flow, list[tuple[float, int, Ticket[T]]]] = {}
-        """heaps by deadline; what has ended stays until it comes to the top"""
-        self._counts: dict[Flow, int] = {}
-        self._turns: list[tuple[float, int, Flow]] = []
-        """a heap with one entry for each flow; its tag may be out of date, never too late"""
+        self._by_vehicle: dict[str, _Vehicle[T]] = {}
+        self._turns: list[Turn] = []
         self._total = 0
 
     def __len__(self) -> int:
         return self._total
 
     def add(self, ticket: Ticket[T], tag: float) -> None:
-        if ticket.flow not in self._by_flow:
-            self._by_flow[ticket.flow] = []
-            heapq.heappush(self._turns, (tag, ticket.number, ticket.flow))
-        heapq.heappush(self._by_flow[ticket.flow], (ticket.deadline_s, ticket.number, ticket))
-        self._counts[ticket.flow] = self._counts.get(ticket.flow, 0) + 1
+        name = ticket.flow.vehicle
+        if name not in self._by_vehicle:
+            self._by_vehicle[name] = _Vehicle()
+            heapq.heappush(self._turns, (tag, ticket.number, name))
+        self._by_vehicle[name].add(ticket)
         self._total += 1
 
     def drop(self, ticket: Ticket[T]) -> None:
         """It does not wait any more."""
         self._total -= 1
-        left = self._counts.pop(ticket.flow) - 1
-        if left:
-            self._counts[ticket.flow] = left
-        heap = self._by_flow[ticket.flow]
-        if len(heap) > 2 * left + 16:
-            self._by_flow[ticket.flow] = [entry for entry in heap if entry[2].state is State.WAITING]
-            heapq.heapify(self._by_flow[ticket.flow])
+        self._by_vehicle[ticket.flow.vehicle].drop(ticket)
+        if len(self._by_vehicle) > 2 * self._total + 64:
+            self._by_vehicle = {name: self._by_vehicle[name] for name in self.vehicles()}
+            self._turns = [turn for turn in self._turns if turn[2] in self._by_vehicle]
+            heapq.heapify(self._turns)
 
-    def first(self, served: dict[Flow, float]) -> Ticket[T] | None:
+    def first(self, shares: _Shares) -> Ticket[T] | None:
         """The one whose turn it is."""
-        while self._turns:
-            tag, number, flow = self._turns[0]
-            heap = self._by_flow[flow]
-            while heap and heap[0][2].state is not State.WAITING:
-                heapq.heappop(heap)
-            if not heap:
-                heapq.heappop(self._turns)
-                del self._by_flow[flow]
-            elif served[flow] > tag:
-                heapq.heapreplace(self._turns, (served[flow], number, flow))
-            else:
-                return heap[0][2]
-        return None
+        name = shares.first(self._turns, self._waits)
+        return None if name is None else self._by_vehicle[name].first()
 
-    def holds(self, flow: Flow) -> bool:
-        return flow in self._counts
+    def took(self, ticket: Ticket[T]) -> None:
+        """Its program has had its turn among the vehicle's."""
+        self._by_vehicle[ticket.flow.vehicle].took(ticket)
 
-    def count(self, flow: Flow) -> int:
-        return self._counts.get(flow, 0)
+    def holds(self, vehicle: str) -> bool:
+        return vehicle in self._by_vehicle and len(self._by_vehicle[vehicle]) > 0
 
-    def longest(self) -> Flow:
-        """The flow with the most tickets; of several the last that came."""
-        return max(self._counts, key=lambda flow: (self._counts[flow], self._latest(flow)))
+    def vehicles(self) -> Iterator[str]:
+        """Those that wait."""
+        return filter(self.holds, self._by_vehicle)
 
-    def last(self, flow: Flow) -> Ticket[T]:
-        """The one of a flow whose turn comes last."""
-        waiting = (entry for entry in self._by_flow[flow] if entry[2].state is State.WAITING)
-        return max(waiting, key=lambda entry: entry[:2])[2]
+    def last(self) -> Ticket[T]:
+        """The one whose turn comes last of what wants most; of several the vehicle that came last."""
+        return self._largest()[1].last()
+
+    def worse_off(self, flow: Flow) -> Ticket[T] | None:
+        """One of a vehicle, or of a program of the same vehicle, that has more even without it than `flow` would with
+        one more."""
+        name, largest = self._largest()
+        own = self._by_vehicle.get(flow.vehicle)
+        if name == flow.vehicle:
+            return largest.last() if largest.most() > largest.count(flow.program) + 1 else None
+        return largest.last() if len(largest) > (len(own) if own else 0) + 1 else None
 
     def tickets(self) -> Iterator[Ticket[T]]:
-        for heap in self._by_flow.values():
-            yield from (ticket for _, _, ticket in heap if ticket.state is State.WAITING)
+        for vehicle in self._by_vehicle.values():
+            yield from vehicle.tickets()
 
-    def _latest(self, flow: Flow) -> int:
-        return max(number for _, number, ticket in self._by_flow[flow] if ticket.state is State.WAITING)
+    def _largest(self) -> tuple[str, _Vehicle[T]]:
+        waiting = ((name, self._by_vehicle[name]) for name in self.vehicles())
+        return max(waiting, key=lambda one: (len(one[1]), one[1].latest()))
+
+    def _waits(self, vehicle: str) -> bool:
+        """Whether it does; one that does not is forgotten."""
+        if len(self._by_vehicle[vehicle]):
+            return True
+        del self._by_vehicle[vehicle]
+        return False
+
+
+class _Vehicle(Generic[T]):
+    """The tickets of one vehicle and priority, by program: a heap by deadline each, in which what has ended stays until
+    it comes to the top."""
+
+    def __init__(self) -> None:
+        self._by_program: dict[str, list[tuple[float, int, Ticket[T]]]] = {}
+        self._counts: dict[str, int] = {}
+        self._turns: list[Turn] = []
+        self._shares = _Shares()
+        self._total = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def add(self, ticket: Ticket[T]) -> None:
+        name = ticket.flow.program
+        tag = self._shares.tag(name, waits=name in self._counts)
+        if name not in self._by_program:
+            self._by_program[name] = []
+            heapq.heappush(self._turns, (tag, ticket.number, name))
+        heapq.heappush(self._by_program[name], (ticket.deadline_s, ticket.number, ticket))
+        self._counts[name] = self.count(name) + 1
+        self._total += 1
+
+    def drop(self, ticket: Ticket[T]) -> None:
+        name = ticket.flow.program
+        self._total -= 1
+        left = self._counts.pop(name) - 1
+        if left:
+            self._counts[name] = left
+        if len(self._by_program[name]) > 2 * left + 16:
+            self._by_program[name] = [entry for entry in self._by_program[name] if entry[2].state is State.WAITING]
+            heapq.heapify(self._by_program[name])
+        if len(self._by_program) > 2 * len(self._counts) + 16:
+            self._by_program = {each: heap for each, heap in self._by_program.items() if each in self._counts}
+            self._turns = [turn for turn in self._turns if turn[2] in self._counts]
+            heapq.heapify(self._turns)
+            self._shares.keep(set(self._counts))
+
+    def first(self) -> Ticket[T] | None:
+        name = self._shares.first(self._turns, self._waits)
+        return None if name is None else self._by_program[name][0][2]
+
+    def took(self, ticket: Ticket[T]) -> None:
+        self._shares.take(ticket.flow.program)
+
+    def count(self, program: str) -> int:
+        return self._counts.get(program, 0)
+
+    def most(self) -> int:
+        """Of the program that wants most."""
+        return max(self._counts.values())
+
+    def last(self) -> Ticket[T]:
+        """Of the program that wants most, the one whose turn comes last."""
+        longest = max(self._counts, key=lambda name: (self._counts[name], self._latest(name)))
+        return max(self._entries(longest), key=lambda entry: entry[:2])[2]
+
+    def latest(self) -> int:
+        """The number of the ticket that came last."""
+        return max(map(self._latest, self._counts))
+
+    def tickets(self) -> Iterator[Ticket[T]]:
+        for name in self._counts:
+            yield from (ticket for _, _, ticket in self._entries(name))
+
+    def _latest(self, program: str) -> int:
+        return max(number for _, number, _ in self._entries(program))
+
+    def _entries(self, program: str) -> Iterator[tuple[float, int, Ticket[T]]]:
+        return (entry for entry in self._by_program[program] if entry[2].state is State.WAITING)
+
+    def _waits(self, program: str) -> bool:
+        """Whether it does; one that does not is forgotten.  What has ended leaves the top of its heap."""
+        heap = self._by_program[program]
+        while heap and heap[0][2].state is not State.WAITING:
+            heapq.heappop(heap)
+        if not heap:
+            del self._by_program[program]
+        return bool(heap)
 
 
 def _priority(ticket: Ticket[T]) -> int:

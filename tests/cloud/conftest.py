@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -155,6 +156,8 @@ def ray_cluster() -> Iterator[Any]:
     """A Ray of our own, up for all tests of the cloud that want one: it takes seconds and a gigabyte."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs the extra [cluster]")
+    if "DICEM_RAY" not in os.environ:
+        pytest.skip("needs a Ray, which takes a minute: `make test-ray` runs it")
     from dicem_cloud.ray_backend.cluster import connected
 
     with connected(None) as cluster:

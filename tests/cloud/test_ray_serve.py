@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="needs the extra [cloud]")
 pytest.importorskip("uvicorn", reason="needs the extra [cloud]")
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra [cluster]"),
-    pytest.mark.skipif("DICEM_SLOW" not in os.environ, reason="starts a Ray of its own: `make test-ray` runs it"),
+    pytest.mark.skipif("DICEM_RAY" not in os.environ, reason="starts a Ray of its own: `make test-ray` runs it"),
 ]
 
 CODE = "import typer, dicem_cloud.commands as c; app = typer.Typer(); c.register(app); app()"

@@ -41,6 +41,36 @@ def test_what_matters_more_goes_first() -> None:
     assert order(waiting) == "abc"
 
 
+def test_a_vehicle_gets_no_more_turns_by_naming_more_programs() -> None:
+    waiting = queue()
+    for number in range(30):
+        put(waiting, "a", Flow("a", f"p{number}"))
+    for _ in range(4):
+        put(waiting, "b", B)
+    assert order(waiting)[:8] == "abababab"
+
+
+def test_the_programs_of_a_vehicle_share_its_turns() -> None:
+    waiting = queue()
+    for _ in range(9):
+        put(waiting, "x", Flow("a", "x"))
+    for _ in range(2):
+        put(waiting, "y", Flow("a", "y"))
+    for _ in range(3):
+        put(waiting, "b", B)
+    assert order(waiting)[:7] == "xbybxby"
+
+
+def test_a_crowd_of_programs_makes_room_for_another_vehicle() -> None:
+    waiting = queue(max_waiting=4)
+    for number in range(4):
+        put(waiting, "a", Flow("a", f"p{number}"))
+    with pytest.raises(Overloaded):
+        put(waiting, "a", Flow("a", "p9"))
+    assert put(waiting, "b", B).state is State.WAITING
+    assert len(waiting) == 4
+
+
 def test_a_batch_that_has_not_begun_gives_way_to_what_matters_more() -> None:
     waiting = queue(3)
     tickets = {item: put(waiting, item, priority=priority) for item, priority in (("a", 5), ("b", 8), ("c", 9))}
@@ -209,11 +239,23 @@ def test_cancelled_calls_leave_nothing_behind() -> None:
     put(waiting, "first", deadline_s=1.0)
     for number in range(5000):
         waiting.cancel(put(waiting, "x", Flow(f"v{number % 3}"), deadline_s=FAR + number))
-    assert sum(len(heap) for each in waiting._classes for heap in each._by_flow.values()) < 100
+    assert waiting_inside(waiting) < 100
     for number in range(5000):
         waiting.take(0.0)
         put(waiting, "x", Flow(f"v{number}"))
-    assert len(waiting._arrivals) + len(waiting._deadlines) + len(waiting._served) < 300
+    assert len(waiting._arrivals) + len(waiting._deadlines) + waiting_inside(waiting) < 300
+    for number in range(5000):
+        waiting.cancel(put(waiting, "x", Flow("one", f"p{number}")))
+        waiting.cancel(put(waiting, "x", Flow(f"v{number}", "one")))
+    assert waiting_inside(waiting) < 300
+    assert sum(len(each._by_vehicle) for each in waiting._classes) < 300
+
+
+def waiting_inside(waiting: Waiting[str]) -> int:
+    """Everything that is kept of tickets, vehicles and programs."""
+    vehicles = [vehicle for each in waiting._classes for vehicle in each._by_vehicle.values()]
+    heaps = [heap for vehicle in vehicles for heap in (vehicle._turns, *vehicle._by_program.values())]
+    return sum(map(len, heaps)) + sum(len(each._turns) for each in waiting._classes) + len(waiting._shares)
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,9 +114,11 @@ def test_lies_of_vehicles_neither_reach_the_terminal_nor_use_up_counters(
         "dicem-ask/status": b"online",
         "b\u00f6t/status": b"online",
     }
+    taken = threading.Semaphore(0)
     for topic, data in told.items():
-        stranger.publish(f"dicem/v1/f/{topic}", data, retain=True)
-    with Operator(BrokerConfig(port=broker.port), "f") as operator:  # its read comes back after what was sent before
+        stranger.publish(f"dicem/v1/f/{topic}", data, retain=True, on_ack=lambda _: taken.release())
+    assert all(taken.acquire(timeout=20) for _ in told)
+    with Operator(BrokerConfig(port=broker.port), "f") as operator:
         assert operator.vehicles().keys() == {"liar"}
         assert operator.next_counter("liar", "late") < LAST / 2
     commands.deployments()
