@@ -311,7 +311,7 @@ def woven(strands: list[list[tuple[str, Any]]], main: list[tuple[str, Any]]) -> 
     return "\n".join(parts)
 
 
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(
     st.lists(st.lists(acts, max_size=5), min_size=6, max_size=6), st.lists(lines, min_size=1, max_size=12),
     st.permutations(LETTERS), st.sets(letters, max_size=2),
