@@ -149,10 +149,10 @@ def throughput(function: Implementation, work: Callable[[int], Work], seconds: f
     return per_s
 
 
-def batching(function: Implementation, max_batch: int = BATCH, ahead: int = 1) -> Batcher:
+def batching(function: Implementation, max_batch: int = BATCH) -> Batcher:
     """The batcher that stands in front of it in a gateway."""
     bounds = Bounds(max_batch, function.spec.batch.max_wait_s, 1024)
-    return Batcher(function, bounds, CLOCK, at_once=lambda: function.at_once, ahead=ahead)
+    return Batcher(function, bounds, CLOCK, at_once=lambda: function.at_once)
 
 
 def ask(batcher: Batcher, work: Work, vehicle: str) -> Future[Done]:

@@ -78,7 +78,7 @@ def run(cluster: Cluster, address: str, size: int, tasks: int, seconds: float) -
         function = backend.functions["blip2"]
         while function.at_once < size:
             time.sleep(0.1)
-        with batching(function, max_batch=1, ahead=size) as batcher:
+        with batching(function, max_batch=1) as batcher:
             wait([ask(batcher, Work({"query": "warm"}), "v") for _ in range(WARM * size)])
             began = time.monotonic()
             asked = [ask(batcher, Work({"query": str(number)}), "v") for number in range(tasks)]

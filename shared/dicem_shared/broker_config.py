@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from .camera import Strict
-from .errors import ConfigError
+from .secret import from_environment
 
 
 class TlsConfig(Strict):
@@ -58,14 +57,7 @@ class BrokerConfig(Strict):
         """
         if self.password_env is None:
             return None
-        value = os.environ.get(self.password_env)
-        if not value:
-            raise ConfigError(
-                f"the environment variable {self.password_env} is not set",
-                expected="the broker's password",
-                todo=f"Set {self.password_env}, or take broker.password_env out of the config.",
-            )
-        return value
+        return from_environment(self.password_env, what="the broker's password", setting="broker.password_env")
 
     def relative_to(self, folder: Path) -> BrokerConfig:
         """The same with the TLS files' paths taken from `folder`, where the config file lies."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Annotated, Final
 
@@ -10,7 +9,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from dicem_shared.camera import Strict
-from dicem_shared.errors import ConfigError
+from dicem_shared.secret import from_environment
 from dicem_shared.types import Id
 
 _KIND: Final = re.compile(r"(sqlite|postgresql|postgresql\+psycopg|postgres)://")
@@ -58,11 +57,4 @@ class StoreConfig(Strict):
         """
         if self.password_env is None:
             return None
-        value = os.environ.get(self.password_env)
-        if not value:
-            raise ConfigError(
-                f"the environment variable {self.password_env} is not set",
-                expected="the database's password",
-                todo=f"Set {self.password_env}, or take store.password_env out of the config.",
-            )
-        return value
+        return from_environment(self.password_env, what="the database's password", setting="store.password_env")
