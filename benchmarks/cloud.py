@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -124,24 +124,32 @@ def request(*, priority: int = 5, vehicle: str = "boat", deadline_s: float = 60.
 def batched(seconds: float) -> float:
     """Calls a second of 32 callers."""
     with serving(Busy(BATCH_S, Batch(BATCH, 0.005))) as service:
-        over = threading.Event()
-        done = [0] * CALLERS
 
-        def caller(number: int) -> None:
-            while not over.is_set():
-                service.submit(request(vehicle=f"v{number}"), vehicle=f"v{number}").result()
-                done[number] += 1
+        def ask(number: int) -> object:
+            return service.submit(request(vehicle=f"v{number}"), vehicle=f"v{number}").result()
 
-        threads = [threading.Thread(target=caller, args=(number,)) for number in range(CALLERS)]
-        for thread in threads:
-            thread.start()
-        time.sleep(1.0)
-        before, began = sum(done), time.monotonic()
-        time.sleep(seconds)
-        per_s = (sum(done) - before) / (time.monotonic() - began)
-        over.set()
-        for thread in threads:
-            thread.join()
+        return calls_per_s(ask, seconds)
+
+
+def calls_per_s(ask: Callable[[int], object], seconds: float, *, warm_s: float = 1.0) -> float:
+    """Calls a second of 32 callers, each with one call at a time; `ask` makes one of a caller's."""
+    over, done = threading.Event(), [0] * CALLERS
+
+    def caller(number: int) -> None:
+        while not over.is_set():
+            ask(number)
+            done[number] += 1
+
+    threads = [threading.Thread(target=caller, args=(number,)) for number in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    time.sleep(warm_s)
+    before, began = sum(done), time.monotonic()
+    time.sleep(seconds)
+    per_s = (sum(done) - before) / (time.monotonic() - began)
+    over.set()
+    for thread in threads:
+        thread.join()
     return per_s
 
 

@@ -30,6 +30,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+from cloud import calls_per_s
 
 from dicem_cloud.batcher import Batcher, Done
 from dicem_cloud.ray_backend.backend import RayBackend, serving, wanting
@@ -128,25 +129,8 @@ def picture(number: int) -> Work:
 
 def throughput(function: Implementation, work: Callable[[int], Work], seconds: float) -> float:
     """Calls a second of 32 callers."""
-    done, over = [0] * CALLERS, threading.Event()
     with batching(function) as batcher:
-
-        def caller(number: int) -> None:
-            while not over.is_set():
-                ask(batcher, work(number), f"v{number}").result()
-                done[number] += 1
-
-        threads = [threading.Thread(target=caller, args=(number,)) for number in range(CALLERS)]
-        for thread in threads:
-            thread.start()
-        time.sleep(2.0)
-        before, began = sum(done), time.monotonic()
-        time.sleep(seconds)
-        per_s = (sum(done) - before) / (time.monotonic() - began)
-        over.set()
-        for thread in threads:
-            thread.join()
-    return per_s
+        return calls_per_s(lambda number: ask(batcher, work(number), f"v{number}").result(), seconds, warm_s=2.0)
 
 
 def batching(function: Implementation, max_batch: int = BATCH) -> Batcher:
